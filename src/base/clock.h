@@ -1,0 +1,25 @@
+/* clock.h - deadlines in monotonic ms, civil time without the process's time zone. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+int64_t clock_ms(void);          /* CLOCK_MONOTONIC; for deadlines and durations */
+time_t clock_now(void);          /* wall time */
+void clock_sleep_ms(unsigned ms);
+
+/* UTC -> "2026-11-21T09:41:07Z"; buf of at least 24 bytes; returns buf. */
+char *clock_iso(char *buf, size_t size, time_t t);
+/* Local time -> "11212026_094107", the name of a log directory. */
+char *clock_stamp(char *buf, size_t size, time_t t);
+
+/* Days-based, right for all years 0..9999. month 1..12. */
+int64_t clock_civil(int year, int month, int day, int hour, int minute, int second);
+struct civil {
+	int year, month, day, hour, minute, second, weekday; /* weekday 0 = Sunday */
+};
+void clock_to_civil(int64_t t, struct civil *c);
+
+#endif

@@ -1,0 +1,23 @@
+/* file.h - files and directories made private from the start. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdio.h>
+
+/* mkdir -p with mode 0700 for what is new. An existing last directory that others may write to,
+ * or that is another user's, is an ERR_STATE. */
+int file_mkdirs(const char *path, struct err *err);
+/* Creates (O_EXCL unless replace) with 0600. NULL with *err on failure. */
+FILE *file_create(const char *path, bool replace, struct err *err);
+/* Whole file into out, held to out's limit. */
+int file_read(const char *path, struct str *out, struct err *err);
+/* Temporary name beside it, fsync, rename, fsync of the directory; mode 0600. */
+int file_write_atomic(const char *path, const void *bytes, size_t len, struct err *err);
+/* ERR_PROFILE unless only the owner may read it and the owner is us (or root). */
+int file_check_private(const char *path, struct err *err);
+char *path_join(const char *dir, const char *name); /* allocated */
+
+#endif

@@ -1,0 +1,43 @@
+/* digest.h - what a message's bytes are, exactly and canonically (OpenSSL's SHA-256). */
+#ifndef MAIL_DIGEST_H
+#define MAIL_DIGEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DIGEST_SIZE       32
+#define DIGEST_HEAD_BYTES 65536
+
+/* exact: the bytes. canonical: every line end (CRLF, LF, CR) as CRLF, NUL as 0x80, a last line
+ * without line end as with one, and without the header fields that servers add (list in
+ * digest.c; matched case-blind, folded lines with them) - only in the header of the message, up
+ * to the first empty line. head: exact, of the first DIGEST_HEAD_BYTES. */
+struct digests {
+	unsigned char exact[DIGEST_SIZE];
+	unsigned char canonical[DIGEST_SIZE];
+	unsigned char head[DIGEST_SIZE];
+	uint64_t bytes;
+	/* What a server may take offence at (see ladder.h): enum content_trait. */
+	unsigned traits;
+};
+
+enum content_trait {
+	TRAIT_NUL = 1,         /* a NUL byte */
+	TRAIT_BARE_LF = 2,     /* LF without CR before it */
+	TRAIT_BARE_CR = 4,     /* CR without LF behind it */
+	TRAIT_8BIT_HEADER = 8, /* a byte over 127 in the header */
+	TRAIT_LONG_LINE = 16,  /* a line over 998 bytes */
+	TRAIT_EMPTY = 32,      /* no bytes at all */
+	TRAIT_NO_HEADER = 64   /* the first line is no header field */
+};
+
+/* Incremental; bytes may come in pieces cut anywhere. One thread. */
+struct digester;
+struct digester *digester_new(void);
+void digester_add(struct digester *digester, const void *bytes, size_t len);
+/* Fills *digests_r, frees the digester and sets it NULL. */
+void digester_end(struct digester **digester, struct digests *digests_r);
+void digester_free(struct digester **digester); /* without a result; NULL is fine */
+
+#endif
