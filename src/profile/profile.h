@@ -1,0 +1,97 @@
+/* profile.h - a profile: what to move from where to where, as the admin wrote it.
+ *
+ * Made by profile_load() from the INI file and the option tables (option.h), immutable
+ * afterwards, so any thread may read it. Strings belong to the profile; NULL = not given. */
+#ifndef PROFILE_PROFILE_H
+#define PROFILE_PROFILE_H
+
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct profile_side { /* [source], [target] */
+	char *type; /* "imap" */
+	char *host;
+	unsigned port;        /* 0 = 993 for tls, else 143: filled in by load */
+	unsigned security;    /* enum net_security, by the same numbers */
+	unsigned verify;      /* enum net_verify */
+	char *pin;
+	char *ca_file;        /* tls_ca */
+	unsigned tls_min;     /* 10..13 */
+	unsigned auth;        /* enum net_auth */
+	char *separator;      /* master_separator, default "*" */
+	char *admin_user;
+	char *admin_password; /* as written: file:, env:, cmd:, ask, enc:, or plain */
+	unsigned timeout_s;   /* default 120 */
+	unsigned connections; /* most at once to this host, default 0 = 2 x jobs */
+};
+
+struct profile_users { /* [users] */
+	char *file;
+	char *target_user; /* pattern: {local} {domain} {user} */
+	char *encoding;    /* auto | utf-8 | utf-16 | a code page */
+};
+
+struct profile_list {
+	char **values;
+	size_t count;
+};
+
+struct profile_map {
+	char *from, *to; /* "Sent Items" -> "Sent"; a trailing "/" + "*" takes what is below */
+};
+
+struct profile_folders { /* [folders] */
+	struct profile_list include, exclude; /* globs over the path shown with "/" */
+	struct profile_map *maps;
+	size_t map_count;
+	bool special_use; /* map Sent, Drafts, ... by use and language table; default yes */
+	unsigned subscriptions; /* enum profile_subscriptions */
+};
+enum profile_subscriptions { SUBSCRIBE_COPY, SUBSCRIBE_ALL, SUBSCRIBE_NONE };
+
+enum profile_existing { EXISTING_REFUSE, EXISTING_ADD };
+
+struct profile_run { /* [run] */
+	unsigned jobs;
+	int64_t since, before; /* UTC; INT64_MIN / INT64_MAX = open */
+	uint64_t max_size;     /* bytes; 0 = open */
+	unsigned existing;     /* enum profile_existing */
+	unsigned ladder;       /* a bit per enum ladder_step; default all */
+	bool flag_changes;     /* later rounds carry flag changes; default yes */
+	unsigned settle_wait_ms;
+	unsigned batch_messages;   /* most in a batch, default 100 */
+	uint64_t batch_bytes;      /* default 4 MB */
+	uint64_t stream_limit;     /* a larger message is sent while it arrives; default 16 MB */
+	unsigned log_level;        /* enum log_level */
+	char *state_dir, *log_dir; /* NULL: DESIGN section 8 */
+};
+
+struct profile {
+	char *name; /* of the profile: file name without .ini */
+	char *path; /* real path */
+	struct profile_side source, target;
+	struct profile_users users;
+	struct profile_folders folders;
+	struct profile_run run;
+	char *state_dir; /* resolved, not yet made */
+};
+
+/* All faults of the file, each "file:line: section.key: what was expected", one per line in
+ * faults_r when it is not NULL; *err has the first. name_or_path: "acme" or a path. */
+int profile_load(const char *name_or_path, struct profile **profile_r, struct str *faults_r,
+	struct err *err);
+void profile_free(struct profile **profile);
+
+/* Resolves "file:PATH" (one line end cut), "env:NAME", "cmd:COMMAND" (first line, 10 s), "enc:...",
+ * "ask", or a plain one. `what` names it in the question and in errors. ask() is called for "ask"
+ * and for the passphrase of "enc:" (NULL: an error); it returns 0 with a new secret.
+ * 0, or -1 with ERR_PROFILE; the error never holds the secret. */
+typedef int profile_ask(void *context, const char *what, struct secret **secret_r, struct err *err);
+int profile_secret(const char *spec, const char *what, profile_ask *ask, void *context,
+	struct secret **secret_r, struct err *err);
+
+#endif
