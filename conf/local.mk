@@ -1,0 +1,1 @@
+# conf/local.mk - samples that are shipped.

@@ -1,0 +1,1 @@
+# doc/local.mk - manual pages and documents that are shipped.

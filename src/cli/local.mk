@@ -1,0 +1,1 @@
+# src/cli/local.mk - what this folder adds to the build.

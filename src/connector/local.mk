@@ -1,0 +1,1 @@
+# src/connector/local.mk - what this folder adds to the build.

@@ -1,0 +1,1 @@
+# src/engine/local.mk - what this folder adds to the build.

@@ -1,0 +1,1 @@
+# src/mail/local.mk - what this folder adds to the build.

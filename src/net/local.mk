@@ -1,0 +1,1 @@
+# src/net/local.mk - what this folder adds to the build.

@@ -1,0 +1,1 @@
+# src/profile/local.mk - what this folder adds to the build.

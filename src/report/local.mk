@@ -1,0 +1,1 @@
+# src/report/local.mk - what this folder adds to the build.

@@ -1,0 +1,1 @@
+# src/runner/local.mk - what this folder adds to the build.

@@ -1,0 +1,1 @@
+# src/users/local.mk - what this folder adds to the build.

@@ -1,0 +1,2 @@
+# tests/local.mk - the tests against real servers.
+SERVER_CHECK = @:
