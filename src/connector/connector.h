@@ -1,0 +1,188 @@
+/* connector.h - the one contract all mail protocols fulfil, in both directions.
+ *
+ * It speaks in sets and batches, so that the fast path is the only path: *_start() sends (it may
+ * block while bytes leave, for a continuation, or for a ring that is filling, never for a tagged
+ * answer), *_next() reads. Several starts may be open at once; their answers come in the order of
+ * the starts. A session belongs to one thread. Calls return 0, or -1 with *err filled; *_next()
+ * also returns 1.
+ *
+ * After an error with err_is_link() the session can only be closed. After any other error it goes
+ * on, in step. */
+#ifndef CONNECTOR_CONNECTOR_H
+#define CONNECTOR_CONNECTOR_H
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/spool.h"
+#include "mail/digest.h"
+#include "mail/folder.h"
+#include "mail/item.h"
+#include "mail/uidset.h"
+#include "net/endpoint.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct session; /* the connector's own */
+
+enum caps {
+	CAN_UIDPLUS = 1,       /* APPENDUID: results carry UIDs */
+	CAN_MULTI = 2,         /* many messages in one command, all or none (RFC 3502) */
+	CAN_PIPELINE = 4,      /* literals without waiting (LITERAL+) */
+	CAN_STATUS_SIZE = 8,
+	CAN_QUOTA = 16,
+	CAN_MAILBOXID = 32,
+	CAN_UNCHANGEDSINCE = 64, /* CONDSTORE */
+	CAN_SPECIAL_USE = 128   /* CREATE-SPECIAL-USE */
+};
+
+/* What a session is given; borrowed until close. */
+struct session_env {
+	struct spool_pool *pool;
+	uint64_t stream_limit;  /* a body larger than this comes as a ring */
+	size_t ring_bytes;      /* of such a ring; at least 2 x DIGEST_HEAD_BYTES */
+	const struct cancel *cancel;
+	struct log *log;        /* may be NULL */
+	const char *account;    /* for log lines */
+	unsigned linger_ms;     /* see conn_open() */
+	bool single_literals;   /* target: never LITERAL+ (after a BAD on this account) */
+};
+
+enum fetch_what {
+	FETCH_META, /* UID, FLAGS, INTERNALDATE, RFC822.SIZE */
+	FETCH_BODY, /* and the whole message */
+	FETCH_HEAD  /* and its first DIGEST_HEAD_BYTES */
+};
+
+/* One message as fetched. One owner at a time; freed by message_free(). */
+struct message {
+	struct item *item;
+	struct spool *body;     /* NULL for FETCH_META */
+	uint64_t body_bytes;    /* of the literal: the truth about the size */
+	struct digests digests; /* of the bytes received; complete once the body is finished (for a
+	                         * ring: `head` from the start, the rest when its reader saw the end) */
+};
+void message_free(struct message **message);
+
+/* What became of one message of a batch. */
+enum store_state {
+	STORE_PENDING,
+	STORE_DONE,    /* tagged OK; uid is set where the server told it */
+	STORE_REFUSED, /* tagged NO, `err` says why: this message, or one of its command, was not taken */
+	STORE_UNKNOWN  /* no answer, or BAD: in doubt */
+};
+
+struct store_entry {
+	struct message *message; /* owned */
+	/* What is sent; may differ from message->item and ->body (repairs). */
+	unsigned flags;
+	char *keywords;          /* owned */
+	int64_t received;        /* always a date */
+	struct spool *body;      /* owned reference */
+	/* Filled by the connector. */
+	enum store_state state;
+	uint32_t uid;            /* 0 = not told */
+	bool keywords_dropped;   /* the target keeps no (or not these) keywords */
+	struct err err;
+	/* The engine's own; the connector leaves these alone. */
+	uint64_t row;
+	unsigned attempt, steps; /* ladder steps applied, a bit each */
+	unsigned reason;
+};
+
+/* Messages for one target folder that travel together. */
+struct batch {
+	uint64_t id;                 /* of its intent in the ledger */
+	uint64_t ticket;             /* of that intent's commit */
+	const struct folder *folder; /* target; borrowed; its uidvalidity is the one expected */
+	bool careful;                /* one command per message, synchronising literals */
+	struct store_entry *entries;
+	size_t count;
+	uint64_t bytes;
+	/* Filled by the connector: of SELECT or APPENDUID; 0 = not told. */
+	uint32_t uidvalidity;
+	bool one_command;            /* all entries went in one command (all or none) */
+	void *owner;                 /* the engine's own */
+};
+struct batch *batch_new(size_t capacity);
+void batch_free(struct batch **batch); /* with its entries; NULL is fine */
+/* Takes *message; borrows nothing. Returns the new entry (valid until the next add). */
+struct store_entry *batch_add(struct batch *batch, struct message **message);
+
+struct batch_limits {
+	unsigned messages;    /* most in one batch; 1 where a batch brings nothing */
+	uint64_t bytes;
+	uint64_t message_max; /* APPENDLIMIT or the server's own; 0 = not told */
+	uint64_t window_bytes;/* what may be in flight */
+};
+
+struct session_info { /* for people, the preflight and the report */
+	char server[96];   /* ID, or from the greeting */
+	char tls[96];
+	char login[160];   /* "ana (master user mover)" */
+	char offers[400];  /* capabilities after login */
+};
+
+struct connector {
+	const char *name; /* as written in profiles */
+
+	/* Connects, secures, logs in, reads capabilities and namespaces. *session_r on success. */
+	int (*open)(const struct endpoint *ep, const struct session_env *env,
+		struct session **session_r, struct err *err);
+	void (*close)(struct session **session); /* NULL is fine; LOGOUT where the link still lives */
+	unsigned (*caps)(const struct session *session);
+	void (*info)(const struct session *session, struct session_info *info_r);
+
+	/* Folders: all, with numbers (FOLDER_STATUS), special use and subscription, in as few round
+	 * trips as the server grants. list_r was initialised by the caller. A folder whose numbers the
+	 * server refuses comes without FOLDER_STATUS. */
+	int (*folder_list)(struct session *session, struct folder_list *list_r, struct err *err);
+	/* The target's name for a path in the personal namespace: fills key and delim (in arena) and
+	 * copies the parts. *changed_r: a part had to be altered. -1 ERR_NAME. Does not talk. */
+	int (*folder_place)(struct session *session, struct arena *arena, const char *const *parts,
+		size_t part_count, struct folder *folder_r, bool *changed_r, struct err *err);
+	/* Makes folders (all sent at once), parents first as given; made_r[i] true if it is there
+	 * afterwards (also when it was before). errs[i] filled where not. use is asked for with
+	 * CREATE-SPECIAL-USE where granted. -1 only for link errors. */
+	int (*folder_make)(struct session *session, const struct folder *folders, size_t count,
+		bool *made_r, struct err *errs, struct err *err);
+	int (*subscribe)(struct session *session, const struct folder *folders, size_t count,
+		struct err *err); /* all sent at once; refusals are logged, not errors */
+
+	/* Items. EXAMINE (SELECT for a target) and FETCH are sent without waiting. folder is borrowed
+	 * until its last answer; folder->uidvalidity is compared with the answer (0 = any): ERR_UIDVALIDITY,
+	 * the text with both values. */
+	int (*fetch_start)(struct session *session, const struct folder *folder,
+		const struct uidset *set, enum fetch_what what, struct err *err);
+	/* 1: *message_r; 0: the oldest fetch is at its end; -1: it ended with an error (the folder's, or
+	 * the server's NO after some messages), the following fetches stand. A kept body comes when it is
+	 * whole. A ring comes once its first DIGEST_HEAD_BYTES are in it; the next fetch_next() pumps the
+	 * rest. Messages not asked for (unsolicited FETCH) are not given; each UID at most once. */
+	int (*fetch_next)(struct session *session, struct message **message_r, struct err *err);
+
+	/* Batches. store_start: 0 sent, *batch taken; 1 the window is full, nothing was sent or taken. -1:
+	 * link error, the batch is the caller's again, its entries STORE_UNKNOWN (or PENDING when not a
+	 * byte of it left). Calls die_step() for the first and last byte. */
+	void (*batch_limits)(struct session *session, struct batch_limits *limits_r);
+	int (*store_start)(struct session *session, struct batch **batch, struct err *err);
+	/* 1: the oldest batch with a result per entry; 0: none in flight; -1: link error: call again to get
+	 * the rest back, each with what is known (UNKNOWN where no answer came), until 0. */
+	int (*store_next)(struct session *session, struct batch **batch_r, struct err *err);
+	size_t (*store_pending)(const struct session *session);
+	bool (*store_readable)(struct session *session); /* store_next() would not wait */
+
+	/* Replaces the flags of messages of the target (never \Recent). UIDs that are gone are no error. */
+	int (*flags_set)(struct session *session, const struct folder *folder,
+		const struct uidset *set, unsigned flags, const char *keywords, struct err *err);
+
+	int (*quota)(struct session *session, uint64_t *used_bytes_r, uint64_t *limit_bytes_r,
+		struct err *err); /* limit 0 = none known */
+	int (*keepalive)(struct session *session, struct err *err); /* NOOP; only with nothing in flight */
+};
+
+/* registry.c: all connectors there are. NULL: no such name. */
+const struct connector *connector_by_name(const char *name);
+
+#endif
