@@ -1,0 +1,1 @@
+"""Real mail servers, each as a private instance of one test."""
