@@ -1,1 +1,18 @@
-# src/mail/local.mk - what this folder adds to the build.
+# src/mail/local.mk - what a message and a folder are: names, flags, dates, digests, repairs.
+noinst_LIBRARIES += src/mail/libmail.a
+src_mail_libmail_a_SOURCES = \
+	src/mail/uidset.c src/mail/uidset.h \
+	src/mail/utf7.c src/mail/utf7.h src/mail/utf8_private.h
+
+MAIL_TEST_LIBS = src/mail/libmail.a src/base/libbase.a $(SSL_LIBS)
+check_PROGRAMS += src/mail/test_uidset src/mail/test_utf7
+UNIT_TESTS += src/mail/test_uidset src/mail/test_utf7
+src_mail_test_uidset_SOURCES = src/mail/test_uidset.c
+src_mail_test_uidset_LDADD = $(MAIL_TEST_LIBS)
+src_mail_test_utf7_SOURCES = src/mail/test_utf7.c
+src_mail_test_utf7_LDADD = $(MAIL_TEST_LIBS)
+
+FUZZERS += src/mail/fuzz_utf7
+src_mail_fuzz_utf7_SOURCES = src/mail/fuzz_utf7.c
+src_mail_fuzz_utf7_LDADD = $(MAIL_TEST_LIBS)
+EXTRA_DIST += src/mail/fuzz_utf7.dict
