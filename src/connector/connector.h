@@ -53,13 +53,14 @@ struct session_env {
 enum fetch_what {
 	FETCH_META, /* UID, FLAGS, INTERNALDATE, RFC822.SIZE */
 	FETCH_BODY, /* and the whole message */
-	FETCH_HEAD  /* and its first DIGEST_HEAD_BYTES */
+	FETCH_DIGEST, /* the whole message passes, only its digests are kept (body stays NULL) */
+	FETCH_HEAD  /* its first DIGEST_HEAD_BYTES, of which digests.head is kept (body stays NULL) */
 };
 
 /* One message as fetched. One owner at a time; freed by message_free(). */
 struct message {
 	struct item *item;
-	struct spool *body;     /* NULL for FETCH_META */
+	struct spool *body;     /* FETCH_BODY only, else NULL */
 	uint64_t body_bytes;    /* of the literal: the truth about the size */
 	struct digests digests; /* of the bytes received; complete once the body is finished (for a
 	                         * ring: `head` from the start, the rest when its reader saw the end) */
@@ -162,7 +163,8 @@ struct connector {
 	 * rest. Messages not asked for (unsolicited FETCH) are not given; each UID at most once. */
 	int (*fetch_next)(struct session *session, struct message **message_r, struct err *err);
 
-	/* Batches. store_start: 0 sent, *batch taken; 1 the window is full, nothing was sent or taken. -1:
+	/* Batches. Fetches, flags_set and folder calls on a session with batches in flight are a caller's
+	 * error: take all answers first. store_start: 0 sent, *batch taken; 1 the window is full, nothing was sent or taken. -1:
 	 * link error, the batch is the caller's again, its entries STORE_UNKNOWN (or PENDING when not a
 	 * byte of it left). Calls die_step() for the first and last byte. */
 	void (*batch_limits)(struct session *session, struct batch_limits *limits_r);
