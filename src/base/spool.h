@@ -16,7 +16,9 @@ struct spool_pool;
 struct spool_pool *spool_pool_new(const char *dir, size_t memory_bytes, size_t spool_bytes);
 void spool_pool_free(struct spool_pool **pool);
 
-/* One writing thread, and one reading thread at the same time. Held by reference. */
+/* One writing thread, and one reading thread at the same time. Held by reference: each of the two
+ * holds its own, and when one is left alone with the last reference before the end, its blocking
+ * call ends with an error, since nobody will fill or empty the spool any more. */
 struct spool;
 
 /* A kept spool: may be read any number of times, from any offset, also while it fills. */

@@ -1,0 +1,573 @@
+/* spool.c - the bytes of one message on their way from one thread to another.
+ *
+ * A kept spool begins in memory. When it passes its own limit or the pool's budget, the writer
+ * copies it into an unnamed file and goes on there; it never waits for memory, so that two jobs
+ * cannot wait for each other. The writer alone changes the storage: it works on memory and file
+ * without the lock and takes it only to show the result (`size`, a new buffer, the descriptor),
+ * while readers copy from memory under the lock and read the file, which only grows, without it.
+ *
+ * A ring holds a fixed number of bytes; both sides copy under the lock. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/spool.h"
+
+#include "base/banned.h"
+
+#define FIRST_BYTES ((size_t)4096)
+
+struct spool_pool {
+	char *dir;
+	size_t memory_bytes, spool_bytes; /* fixed */
+	/* Shared: hold `lock`. */
+	pthread_mutex_t lock;
+	size_t used;
+	unsigned refs; /* its owner and each kept spool */
+};
+
+struct spool {
+	/* Fixed once made. */
+	struct spool_pool *pool; /* NULL: a ring */
+	/* The writer's; shown to readers under `lock`. */
+	unsigned char *mem;
+	size_t cap; /* of mem; of the ring */
+	int fd;     /* -1 while in memory */
+	/* Shared: hold `lock`. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned refs;
+	uint64_t size;  /* bytes written */
+	uint64_t taken; /* ring: bytes read */
+	uint64_t total; /* announced; 0 = not known */
+	bool finished;  /* all bytes are there */
+	bool failed;    /* `err` says why no more will come */
+	bool abandoned; /* ring: the reader said so */
+	bool alone;     /* the other side dropped its reference */
+	struct err err;
+};
+
+struct spool_pool *
+spool_pool_new(const char *dir, size_t memory_bytes, size_t spool_bytes)
+{
+	struct spool_pool *pool = xcalloc(1, sizeof(*pool));
+
+	pool->dir = xstrdup(dir);
+	pool->memory_bytes = memory_bytes;
+	pool->spool_bytes = spool_bytes;
+	pool->refs = 1;
+	pthread_mutex_init(&pool->lock, NULL);
+	return pool;
+}
+
+void
+spool_pool_free(struct spool_pool **pool)
+{
+	struct spool_pool *p = *pool;
+	unsigned refs;
+
+	if (p == NULL)
+		return;
+	*pool = NULL;
+	pthread_mutex_lock(&p->lock);
+	refs = --p->refs;
+	pthread_mutex_unlock(&p->lock);
+	if (refs > 0)
+		return;
+	pthread_mutex_destroy(&p->lock);
+	free(p->dir);
+	free(p);
+}
+
+static bool
+pool_reserve(struct spool_pool *pool, size_t bytes)
+{
+	bool granted;
+
+	pthread_mutex_lock(&pool->lock);
+	granted = pool->used <= pool->memory_bytes && bytes <= pool->memory_bytes - pool->used;
+	if (granted)
+		pool->used += bytes;
+	pthread_mutex_unlock(&pool->lock);
+	return granted;
+}
+
+static void
+pool_release(struct spool_pool *pool, size_t bytes)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->used -= bytes;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static struct spool *
+spool_make(void)
+{
+	struct spool *spool = xcalloc(1, sizeof(*spool));
+
+	spool->fd = -1;
+	spool->refs = 1;
+	pthread_mutex_init(&spool->lock, NULL);
+	pthread_cond_init(&spool->changed, NULL);
+	return spool;
+}
+
+struct spool *
+spool_new(struct spool_pool *pool)
+{
+	struct spool *spool = spool_make();
+
+	spool->pool = pool;
+	pthread_mutex_lock(&pool->lock);
+	pool->refs++;
+	pthread_mutex_unlock(&pool->lock);
+	return spool;
+}
+
+struct spool *
+spool_new_ring(size_t ring_bytes, uint64_t total_bytes)
+{
+	struct spool *spool = spool_make();
+
+	spool->cap = ring_bytes > 0 ? ring_bytes : 1;
+	spool->mem = xmalloc(spool->cap);
+	spool->total = total_bytes;
+	return spool;
+}
+
+struct spool *
+spool_ref(struct spool *spool)
+{
+	if (spool == NULL)
+		return NULL;
+	pthread_mutex_lock(&spool->lock);
+	spool->refs++;
+	spool->alone = false;
+	pthread_mutex_unlock(&spool->lock);
+	return spool;
+}
+
+static void
+spool_destroy(struct spool *spool)
+{
+	if (spool->fd >= 0)
+		close(spool->fd);
+	if (spool->pool != NULL) {
+		pool_release(spool->pool, spool->cap);
+		spool_pool_free(&spool->pool);
+	}
+	free(spool->mem);
+	pthread_cond_destroy(&spool->changed);
+	pthread_mutex_destroy(&spool->lock);
+	free(spool);
+}
+
+void
+spool_unref(struct spool **spool)
+{
+	struct spool *s = *spool;
+	unsigned refs;
+
+	if (s == NULL)
+		return;
+	*spool = NULL;
+	pthread_mutex_lock(&s->lock);
+	refs = --s->refs;
+	if (refs == 1) {
+		/* Whoever holds the last reference is alone: nobody will fill or empty it. */
+		s->alone = true;
+		pthread_cond_broadcast(&s->changed);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (refs == 0)
+		spool_destroy(s);
+}
+
+/* An unnamed file: it cannot be left behind, whatever ends us. */
+static int
+open_unnamed(const char *dir, struct err *err)
+{
+	char *path;
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), saved;
+
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
+		return err_errno(err, ERR_DISK, errno, "spool file in %s", dir);
+	path = path_join(dir, "spool.XXXXXX");
+	fd = mkostemp(path, O_CLOEXEC);
+	saved = errno;
+	if (fd >= 0)
+		unlink(path);
+	free(path);
+	if (fd < 0)
+		return err_errno(err, ERR_DISK, saved, "spool file in %s", dir);
+	return fd;
+}
+
+static int
+write_at(int fd, const unsigned char *bytes, size_t len, uint64_t offset, struct err *err)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
+
+		if (n < 0 && errno != EINTR)
+			return err_errno(err, ERR_DISK, errno, "writing a spool file");
+		if (n > 0) {
+			bytes += n;
+			offset += (uint64_t)n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Moves what is in memory into a file. Only the writer changes mem, so it is read unlocked. */
+static int
+move_to_file(struct spool *s, struct err *err)
+{
+	int fd = open_unnamed(s->pool->dir, err);
+	unsigned char *mem = s->mem;
+	size_t cap = s->cap;
+
+	if (fd < 0)
+		return -1;
+	if (write_at(fd, mem, (size_t)s->size, 0, err) < 0) {
+		close(fd);
+		return -1;
+	}
+	pthread_mutex_lock(&s->lock);
+	s->fd = fd;
+	s->mem = NULL;
+	s->cap = 0;
+	pthread_mutex_unlock(&s->lock);
+	free(mem);
+	pool_release(s->pool, cap);
+	return 0;
+}
+
+/* Makes room in memory for `need` bytes in all; false means: go on in a file. */
+static bool
+grow_memory(struct spool *s, uint64_t need)
+{
+	size_t limit = s->pool->spool_bytes, cap = s->cap > 0 ? s->cap : FIRST_BYTES;
+	unsigned char *mem, *old;
+
+	if (need > limit || s->total > limit)
+		return false;
+	if (need <= s->cap)
+		return true;
+	if (s->total >= need)
+		cap = (size_t)s->total;
+	while (cap < need)
+		cap *= 2;
+	if (cap > limit)
+		cap = limit;
+	if (!pool_reserve(s->pool, cap - s->cap))
+		return false;
+	mem = malloc(cap);
+	if (mem == NULL) {
+		pool_release(s->pool, cap - s->cap);
+		return false;
+	}
+	if (s->size > 0)
+		memcpy(mem, s->mem, (size_t)s->size);
+	pthread_mutex_lock(&s->lock);
+	old = s->mem;
+	s->mem = mem;
+	s->cap = cap;
+	pthread_mutex_unlock(&s->lock);
+	free(old);
+	return true;
+}
+
+static int
+write_kept(struct spool *s, const unsigned char *bytes, size_t len, struct err *err)
+{
+	/* Only this thread changes fd, size and mem, so it may read them without the lock. The
+	 * new bytes lie beyond `size`, where no reader looks yet. */
+	if (s->fd < 0) {
+		if (grow_memory(s, s->size + len))
+			memcpy(s->mem + s->size, bytes, len);
+		else if (move_to_file(s, err) < 0)
+			return -1;
+	}
+	if (s->fd >= 0 && write_at(s->fd, bytes, len, s->size, err) < 0)
+		return -1;
+	pthread_mutex_lock(&s->lock);
+	s->size += len;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+/* Copies into the ring what fits now, in up to two pieces; `lock` is held. */
+static size_t
+ring_put(struct spool *s, const unsigned char *bytes, size_t len)
+{
+	size_t room = s->cap - (size_t)(s->size - s->taken), at = (size_t)(s->size % s->cap);
+	size_t first;
+
+	if (len > room)
+		len = room;
+	first = len < s->cap - at ? len : s->cap - at;
+	memcpy(s->mem + at, bytes, first);
+	if (len > first)
+		memcpy(s->mem, bytes + first, len - first);
+	s->size += len;
+	return len;
+}
+
+static int
+write_ring(struct spool *s, const unsigned char *bytes, size_t len, struct err *err)
+{
+	bool gone;
+
+	pthread_mutex_lock(&s->lock);
+	while (len > 0 && !s->abandoned && !s->alone) {
+		size_t n = ring_put(s, bytes, len);
+
+		bytes += n;
+		len -= n;
+		if (n > 0)
+			pthread_cond_broadcast(&s->changed);
+		else
+			pthread_cond_wait(&s->changed, &s->lock);
+	}
+	gone = s->abandoned || s->alone;
+	pthread_mutex_unlock(&s->lock);
+	if (gone)
+		return err_set(err, ERR_CANCELLED, "the reader of a message gave it up");
+	return 0;
+}
+
+int
+spool_write(struct spool *spool, const void *bytes, size_t len, struct err *err)
+{
+	bool failed;
+
+	pthread_mutex_lock(&spool->lock);
+	failed = spool->failed;
+	if (failed && err != NULL)
+		*err = spool->err;
+	if (spool->finished)
+		BUG("writing to a spool that has ended");
+	pthread_mutex_unlock(&spool->lock);
+	if (failed)
+		return -1;
+	if (len == 0)
+		return 0;
+	if (spool->pool == NULL)
+		return write_ring(spool, bytes, len, err);
+	return write_kept(spool, bytes, len, err);
+}
+
+/* Gives back the memory that doubling took too much of; `lock` is held. Returns the bytes. */
+static size_t
+trim_memory(struct spool *s)
+{
+	size_t spare = s->cap - (size_t)s->size;
+	unsigned char *mem;
+
+	if (s->mem == NULL || s->size == 0 || spare < FIRST_BYTES / 4)
+		return 0;
+	mem = realloc(s->mem, (size_t)s->size);
+	if (mem == NULL)
+		return 0;
+	s->mem = mem;
+	s->cap = (size_t)s->size;
+	return spare;
+}
+
+void
+spool_finish(struct spool *spool)
+{
+	size_t spare = 0;
+
+	pthread_mutex_lock(&spool->lock);
+	if (!spool->failed) {
+		spool->finished = true;
+		spool->total = spool->size;
+		if (spool->pool != NULL && spool->fd < 0)
+			spare = trim_memory(spool);
+	}
+	pthread_cond_broadcast(&spool->changed);
+	pthread_mutex_unlock(&spool->lock);
+	if (spare > 0)
+		pool_release(spool->pool, spare);
+}
+
+void
+spool_fail(struct spool *spool, const struct err *err)
+{
+	pthread_mutex_lock(&spool->lock);
+	if (!spool->failed && !spool->finished) {
+		spool->failed = true;
+		if (err != NULL)
+			spool->err = *err;
+		else
+			err_set(&spool->err, ERR_INTERNAL, "a message ended without a reason");
+	}
+	pthread_cond_broadcast(&spool->changed);
+	pthread_mutex_unlock(&spool->lock);
+}
+
+void
+spool_set_total(struct spool *spool, uint64_t bytes)
+{
+	pthread_mutex_lock(&spool->lock);
+	spool->total = bytes;
+	pthread_mutex_unlock(&spool->lock);
+}
+
+/* The failure, or that nobody is left to write; `lock` is held. */
+static int
+ended_badly(const struct spool *s, struct err *err)
+{
+	if (s->failed) {
+		if (err != NULL)
+			*err = s->err;
+		return -1;
+	}
+	return err_set(err, ERR_INTERNAL, "the writer of a message left it unfinished");
+}
+
+/* Blocks until there are bytes behind `offset`, or there never will be; `lock` is held. */
+static int
+wait_for_bytes(struct spool *s, uint64_t offset, struct err *err)
+{
+	while (s->size <= offset && !s->finished && !s->failed && s->refs > 1)
+		pthread_cond_wait(&s->changed, &s->lock);
+	if (s->failed || (s->size <= offset && !s->finished))
+		return ended_badly(s, err);
+	return 0;
+}
+
+/* Copies out what the ring holds, in up to two pieces; `lock` is held. */
+static void
+ring_get(struct spool *s, unsigned char *buf, size_t len)
+{
+	size_t at = (size_t)(s->taken % s->cap);
+	size_t first = len < s->cap - at ? len : s->cap - at;
+
+	memcpy(buf, s->mem + at, first);
+	if (len > first)
+		memcpy(buf + first, s->mem, len - first);
+	s->taken += len;
+	pthread_cond_broadcast(&s->changed);
+}
+
+static int
+read_at(int fd, uint64_t offset, unsigned char *buf, size_t len, size_t *got_r, struct err *err)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, buf, len, (off_t)offset);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_errno(err, ERR_DISK, errno, "reading a spool file");
+	if (n == 0)
+		return err_set(err, ERR_DISK, "a spool file is shorter than what was written");
+	*got_r = (size_t)n;
+	return 0;
+}
+
+int
+spool_read(struct spool *spool, uint64_t offset, void *buf, size_t size, size_t *got_r,
+	struct err *err)
+{
+	uint64_t left;
+	int fd, ret;
+
+	if (size == 0)
+		BUG("reading nothing from a spool");
+	pthread_mutex_lock(&spool->lock);
+	if (spool->pool == NULL && offset != spool->taken) {
+		pthread_mutex_unlock(&spool->lock);
+		return err_set(err, ERR_INTERNAL, "a ring was read out of order");
+	}
+	ret = wait_for_bytes(spool, offset, err);
+	left = ret == 0 && spool->size > offset ? spool->size - offset : 0;
+	if (left < size)
+		size = (size_t)left;
+	fd = spool->fd;
+	if (size > 0 && spool->pool == NULL)
+		ring_get(spool, buf, size);
+	else if (size > 0 && fd < 0)
+		memcpy(buf, spool->mem + offset, size);
+	pthread_mutex_unlock(&spool->lock);
+	if (ret < 0)
+		return -1;
+	if (size > 0 && fd >= 0)
+		return read_at(fd, offset, buf, size, got_r, err);
+	*got_r = size;
+	return 0;
+}
+
+void
+spool_abandon(struct spool *spool)
+{
+	pthread_mutex_lock(&spool->lock);
+	spool->abandoned = true;
+	pthread_cond_broadcast(&spool->changed);
+	pthread_mutex_unlock(&spool->lock);
+}
+
+int
+spool_wait(struct spool *spool, struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&spool->lock);
+	while (!spool->finished && !spool->failed && spool->refs > 1)
+		pthread_cond_wait(&spool->changed, &spool->lock);
+	if (!spool->finished)
+		ret = ended_badly(spool, err);
+	pthread_mutex_unlock(&spool->lock);
+	return ret;
+}
+
+bool
+spool_is_ring(const struct spool *spool)
+{
+	return spool->pool == NULL;
+}
+
+bool
+spool_is_finished(struct spool *spool)
+{
+	bool finished;
+
+	pthread_mutex_lock(&spool->lock);
+	finished = spool->finished;
+	pthread_mutex_unlock(&spool->lock);
+	return finished;
+}
+
+uint64_t
+spool_size(struct spool *spool)
+{
+	uint64_t size;
+
+	pthread_mutex_lock(&spool->lock);
+	size = spool->size;
+	pthread_mutex_unlock(&spool->lock);
+	return size;
+}
+
+uint64_t
+spool_total(struct spool *spool)
+{
+	uint64_t total;
+
+	pthread_mutex_lock(&spool->lock);
+	total = spool->total;
+	pthread_mutex_unlock(&spool->lock);
+	return total;
+}
