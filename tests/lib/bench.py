@@ -320,8 +320,11 @@ def port_is_free(port):
     return True
 
 
+LOCAL = "DNS:localhost,IP:127.0.0.1,IP:127.0.0.2"
+
+
 def make_cert(bench, kind):
-    names = {"good": "DNS:localhost,IP:127.0.0.1", "expired": "DNS:localhost,IP:127.0.0.1",
+    names = {"good": LOCAL, "expired": LOCAL,
              "wrong-host": "DNS:mail.elsewhere.example"}
     place = bench.subdir("cert-" + kind)
     key, cert = os.path.join(place, "key.pem"), os.path.join(place, "cert.pem")

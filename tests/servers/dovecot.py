@@ -5,7 +5,8 @@ import os
 import pwd
 import shutil
 
-from lib.bench import Skip
+from lib.bench import Skip, wait_for
+from lib.imap import Client, ImapError
 from servers.server import Server
 
 BINARY = "/usr/sbin/dovecot"
@@ -30,7 +31,7 @@ class Dovecot(Server):
     capability  what is advertised instead ('IMAP4rev1 ID NAMESPACE'); hides only
     keyword_length  longest keyword it takes (mail_max_keyword_length)
     fsync       never, optimized, always
-    plaintext   False: no LOGIN before TLS
+    plaintext   False: no LOGIN before TLS; it then listens on 127.0.0.2 (see `host`)
     cert        good, expired, wrong-host
     listescape  any character may be in a folder's name
     public      {'Team': 'lrs'}: a public namespace 'Public/' with these folders
@@ -51,6 +52,8 @@ class Dovecot(Server):
             raise Skip("Dovecot is not installed")
         self.options = dict(locals())
         self.separator, self.prefix = separator, prefix
+        if not plaintext:  # Dovecot trusts a client that comes from the address it listens on
+            self.host = "127.0.0.2"
         self.users, self.masters = {}, dict(masters or {})
         self.dir = bench.subdir("d", 0o755)
         self.port, self.tls_port = bench.port(), bench.port()
@@ -81,13 +84,23 @@ class Dovecot(Server):
         return os.path.join(self.dir, "mail", user)
 
     def add_user(self, user, password, extra=""):
-        """Counts at the next login."""
+        """Can log in when this returns."""
         self.users[user] = password
         os.makedirs(self.home(user), exist_ok=True)
         self.give(self.home(user))
         with open(os.path.join(self.dir, "users"), "a") as f:
             f.write("%s:{PLAIN}%s:%d:%d::%s::%s\n" % (user, password, self.uid, self.gid,
-                                                    self.home(user), extra))
+                                                      self.home(user), extra))
+        if self.process is not None:  # the file is looked at once a second
+            wait_for(lambda: self.lets_in(user, password), 10, "login of %s" % user)
+
+    def lets_in(self, user, password):
+        try:
+            with Client(self.port, self.host) as client:
+                client.login(user, password)
+        except ImapError:
+            return False
+        return True
 
     def write_masters(self):
         with open(os.path.join(self.dir, "masters"), "w") as f:
@@ -141,7 +154,7 @@ state_dir = {d}/run
 instance_name = t{port}
 log_path = {d}/log
 protocols = imap
-listen = 127.0.0.1
+listen = {host}
 first_valid_uid = 1
 ssl = yes
 ssl_cert = <{d}/cert.pem
@@ -153,7 +166,7 @@ auth_failure_delay = 0
 mail_fsync = {fsync}
 mail_location = {location}
 mail_max_userip_connections = {userip}
-""".format(d=self.dir, port=self.port, no_plain="no" if o["plaintext"] else "yes",
+""".format(d=self.dir, host=self.host, port=self.port, no_plain="no" if o["plaintext"] else "yes",
            mech=o["mechanisms"] + (" xoauth2 oauthbearer" if o["oauth2"] else ""),
            fsync=o["fsync"], location=LOCATIONS[o["store"]], userip=o["max_userip"])
         if o["capability"]:
@@ -240,6 +253,9 @@ service imap-login {{
 }}
 service anvil {{
   {chroot}
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   {chroot}
