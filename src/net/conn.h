@@ -46,5 +46,7 @@ uint64_t conn_bytes_out(const struct conn *conn);
 /* "TLS 1.3, TLS_AES_256_GCM_SHA384, certificate valid" or "no TLS"; for people. */
 void conn_describe(const struct conn *conn, struct str *out);
 bool conn_is_tls(const struct conn *conn);
+/* Our own address on this connection, as the server sees it unless a router translates. */
+void conn_local(const struct conn *conn, struct str *out);
 
 #endif

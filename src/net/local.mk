@@ -1,1 +1,5 @@
-# src/net/local.mk - what this folder adds to the build.
+# src/net/local.mk - connections: sockets, TLS, login encodings, pacing.
+noinst_LIBRARIES += src/net/libnet.a
+src_net_libnet_a_SOURCES = \
+	src/net/conn.c src/net/conn.h src/net/dial.c src/net/endpoint.h src/net/net_private.h \
+	src/net/openssl.h src/net/tls.c
