@@ -4,23 +4,29 @@ src_mail_libmail_a_SOURCES = \
 	src/mail/uidset.c src/mail/uidset.h \
 	src/mail/utf7.c src/mail/utf7.h \
 	src/mail/item.c src/mail/item.h \
+	src/mail/folder.c src/mail/folder.h \
+	src/mail/folder_names.c \
 	src/mail/utf8_private.h
 
 MAIL_TEST_LIBS = src/mail/libmail.a src/base/libbase.a $(SSL_LIBS)
 check_PROGRAMS += \
 	src/mail/test_uidset \
 	src/mail/test_utf7 \
-	src/mail/test_item
+	src/mail/test_item \
+	src/mail/test_folder
 UNIT_TESTS += \
 	src/mail/test_uidset \
 	src/mail/test_utf7 \
-	src/mail/test_item
+	src/mail/test_item \
+	src/mail/test_folder
 src_mail_test_uidset_SOURCES = src/mail/test_uidset.c
 src_mail_test_uidset_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_utf7_SOURCES = src/mail/test_utf7.c
 src_mail_test_utf7_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_item_SOURCES = src/mail/test_item.c
 src_mail_test_item_LDADD = $(MAIL_TEST_LIBS)
+src_mail_test_folder_SOURCES = src/mail/test_folder.c
+src_mail_test_folder_LDADD = $(MAIL_TEST_LIBS)
 
 FUZZERS += src/mail/fuzz_utf7
 src_mail_fuzz_utf7_SOURCES = src/mail/fuzz_utf7.c
