@@ -1,1 +1,12 @@
-# src/report/local.mk - what this folder adds to the build.
+# src/report/local.mk - ledger -> report.txt, report.csv, report.json, manifest.jsonl.
+noinst_LIBRARIES += src/report/libreport.a
+src_report_libreport_a_SOURCES = \
+	src/report/report.h src/report/report_private.h src/report/format.h \
+	src/report/json_private.h \
+	src/report/csv.c src/report/format.c src/report/json.c src/report/manifest.c \
+	src/report/model.c src/report/text.c src/report/write.c
+
+check_PROGRAMS += src/report/test_format
+UNIT_TESTS += src/report/test_format
+src_report_test_format_SOURCES = src/report/test_format.c
+src_report_test_format_LDADD = src/report/libreport.a src/base/libbase.a

@@ -1,0 +1,42 @@
+/* report.h - what became of every item, from the ledger: for people, for programs, for auditors.
+ *
+ * Reads the ledger and nothing else, so that a report can be drawn at any time, also beside a
+ * runner. Everything is written as it is read: no report grows with the number of items in
+ * memory. */
+#ifndef REPORT_REPORT_H
+#define REPORT_REPORT_H
+
+#include "base/err.h"
+#include "engine/ledger/ledger.h"
+#include "profile/profile.h"
+
+#include <stdio.h>
+#include <time.h>
+
+/* All borrowed. */
+struct report_source {
+	struct ledger *ledger;
+	const struct profile *profile;
+	const char *directory; /* of the run, named in the report; NULL: none */
+	int exit_code;         /* of this run; -1: as the ledger says */
+	const char *error;     /* what ended the run, or NULL */
+	time_t now;
+};
+
+/* Each writes to `out` and returns 0, or -1 with ERR_LEDGER, or ERR_DISK when out refused. */
+int report_text(const struct report_source *source, FILE *out, struct err *err);
+int report_csv(
+	const struct report_source *source, FILE *out, struct err *err); /* a row per folder */
+int report_json(const struct report_source *source, FILE *out, struct err *err);
+/* A line per item; the last line has their number and the SHA-256 of all lines before it. */
+int report_manifest(const struct report_source *source, FILE *out, struct err *err);
+
+/* All four into `dir`, 0600, each under a temporary name until whole. *path_r: of report.txt,
+ * to be freed. Goes on with the others when one fails; the first error is given. */
+int report_write(
+	const struct report_source *source, const char *dir, char **path_r, struct err *err);
+
+/* "all done", "some items need a look" ...: what an exit code says. */
+const char *report_exit_text(int exit_code);
+
+#endif

@@ -1,0 +1,44 @@
+/* report_private.h - what the writers of this folder share. */
+#ifndef REPORT_REPORT_PRIVATE_H
+#define REPORT_REPORT_PRIVATE_H
+
+#include "report/report.h"
+
+#define REPORT_REASONS 2048 /* codes: err.h, and ledger.h's from 1000 */
+
+/* Sums of an account or of everything. */
+struct report_sums {
+	struct ledger_counts counts;
+	uint64_t copied;  /* landed + verified */
+	uint64_t settled; /* rows with an end state: all seven together */
+	uint64_t open;    /* found and without an end state yet */
+	uint64_t surplus; /* rows with an end state that were never found: a fault */
+	uint64_t doubt;   /* in batches without an answer */
+};
+
+/* One account as the reports tell of it. */
+struct report_account {
+	const struct ledger_account *row; /* borrowed */
+	struct ledger_folder *folders;
+	size_t folder_count;
+	struct report_sums sums;
+};
+
+int report_account_load(struct ledger *ledger, const struct ledger_account *row,
+	struct report_account *account_r, struct err *err);
+void report_account_clear(struct report_account *account);
+void report_sums_add(struct report_sums *into, const struct report_sums *from);
+/* The sums of one folder's counters. */
+void report_sums_of(const struct ledger_counts *counts, struct report_sums *sums_r);
+/* Skipped by the profile's own rules: no need to look at it. */
+bool report_reason_wanted(unsigned reason);
+/* ERR_DISK when writing to `out` failed so far. */
+int report_check(FILE *out, struct err *err);
+/* The last run; zeroed when there is none. */
+int report_last_run(struct ledger *ledger, struct ledger_run *run_r, struct err *err);
+/* Calls fn for each account with everything loaded; stops at the first failure. */
+typedef int report_account_fn(void *context, const struct report_account *account, struct err *err);
+int report_each_account(
+	struct ledger *ledger, report_account_fn *fn, void *context, struct err *err);
+
+#endif

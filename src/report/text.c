@@ -1,0 +1,450 @@
+/* text.c - report.txt: what an administrator reads in the morning. Problems first, then the sums,
+ * then every mailbox with its folders. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "net/endpoint.h"
+#include "report/format.h"
+#include "report/report_private.h"
+#include "base/banned.h"
+
+#define ITEMS_PER_ACCOUNT 100 /* lines of failed or held items; `mailhaul list` has all */
+#define EVENTS_SHOWN      500
+
+struct text_writer {
+	const struct report_source *source;
+	FILE *out;
+	struct report_sums sums;
+	uint64_t states[ACCOUNT_STATES];
+	uint64_t accounts;
+	uint64_t problems;
+	/* Of the account at hand. */
+	uint64_t items_shown, items_left;
+	uint64_t reasons[REPORT_REASONS];
+};
+
+/* A text of the ledger's, made one safe line. */
+static void
+put_safe(FILE *out, const char *text)
+{
+	struct str safe;
+
+	str_init(&safe, 0);
+	text_sanitize(&safe, text == NULL ? "" : text, text == NULL ? 0 : strlen(text));
+	fputs(str_get(&safe), out);
+	str_clear(&safe);
+}
+
+static void
+put_count(FILE *out, const char *before, uint64_t count)
+{
+	char text[FORMAT_SIZE];
+
+	fprintf(out, "%s%s", before, format_count(text, sizeof text, count));
+}
+
+static void
+problem_head(struct text_writer *writer, const char *account, const char *folder)
+{
+	if (writer->problems++ == 0)
+		fputs("\nPROBLEMS\n", writer->out);
+	fputs("  ", writer->out);
+	put_safe(writer->out, account);
+	if (folder != NULL) {
+		fputs(", ", writer->out);
+		put_safe(writer->out, folder);
+	}
+	fputs(": ", writer->out);
+}
+
+static int
+item_problem(void *context, const struct ledger_account *account,
+	const struct ledger_folder *folder, const struct ledger_item *item)
+{
+	struct text_writer *writer = context;
+	char size[FORMAT_SIZE];
+
+	if (item->state == ITEM_SKIPPED && report_reason_wanted(item->reason))
+		return 0;
+	if (writer->items_shown >= ITEMS_PER_ACCOUNT) {
+		writer->items_left++;
+		return 0;
+	}
+	writer->items_shown++;
+	problem_head(writer, account->source_user, folder->source_name);
+	fprintf(writer->out, "UID %" PRIu32 " (%s) %s, %s", item->uid,
+		format_bytes(size, sizeof size, item->size), item_state_name(item->state),
+		reason_name(item->reason));
+	if (item->text != NULL) {
+		fputs(": ", writer->out);
+		put_safe(writer->out, item->text);
+	}
+	fputc('\n', writer->out);
+	return 0;
+}
+
+static void
+folder_problems(struct text_writer *writer, const struct report_account *account)
+{
+	bool ended = account->row->state == ACCOUNT_DONE || account->row->state == ACCOUNT_REMARKS;
+	struct report_sums sums;
+
+	for (size_t i = 0; i < account->folder_count; i++) {
+		report_sums_of(&account->folders[i].counts, &sums);
+		if (sums.surplus == 0 && (!ended || sums.open == 0))
+			continue;
+		problem_head(writer, account->row->source_user, account->folders[i].source_name);
+		fprintf(writer->out,
+			"the sums differ: %" PRIu64 " found, %" PRIu64 " with an end\n",
+			sums.counts.found, sums.settled);
+	}
+}
+
+static int
+account_problems(void *context, const struct report_account *account, struct err *err)
+{
+	static const enum item_state bad[] = { ITEM_FAILED, ITEM_HELD, ITEM_SKIPPED };
+	struct text_writer *writer = context;
+	const struct ledger_account *row = account->row;
+
+	report_sums_add(&writer->sums, &account->sums);
+	writer->states[row->state]++;
+	writer->accounts++;
+	if (row->state == ACCOUNT_FAILED) {
+		problem_head(writer, row->source_user, NULL);
+		fprintf(writer->out, "failed, %s: ", reason_name(row->reason));
+		put_safe(writer->out, row->text);
+		fputc('\n', writer->out);
+	}
+	folder_problems(writer, account);
+	if (account->sums.doubt != 0) {
+		problem_head(writer, row->source_user, NULL);
+		fprintf(writer->out,
+			"%" PRIu64 " items were on their way when a run ended; the "
+			"next run looks for them first\n",
+			account->sums.doubt);
+	}
+	writer->items_shown = writer->items_left = 0;
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		if (account->sums.counts.by_state[bad[i]] == 0)
+			continue;
+		if (ledger_each_item(
+			    writer->source->ledger, row->id, bad[i], item_problem, writer, err) < 0)
+			return -1;
+	}
+	if (writer->items_left != 0) {
+		problem_head(writer, row->source_user, NULL);
+		fprintf(writer->out, "and %" PRIu64 " more items; all of them: mailhaul list ",
+			writer->items_left);
+		put_safe(writer->out, writer->source->profile->name);
+		fputs(" failed|held|skipped\n", writer->out);
+	}
+	return 0;
+}
+
+/* Warnings and errors of the last run that belong to no item. */
+static int
+event_problems(struct text_writer *writer, uint64_t run, struct err *err)
+{
+	struct ledger_event *events = NULL;
+	size_t count = 0, shown = 0;
+	uint64_t after = 0;
+
+	do {
+		if (ledger_events(writer->source->ledger, 0, after, EVENTS_SHOWN, &events, &count,
+			    err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			after = events[i].id;
+			if (events[i].run != run || events[i].kind == EVENT_NOTE ||
+				events[i].account != 0 || shown++ >= EVENTS_SHOWN)
+				continue;
+			problem_head(writer, "run", events[i].folder);
+			put_safe(writer->out, events[i].text);
+			fputc('\n', writer->out);
+		}
+		ledger_events_free(events, count);
+	} while (count == EVENTS_SHOWN);
+	return 0;
+}
+
+static void
+put_side(FILE *out, const char *label, const struct profile_side *side)
+{
+	fputs(label, out);
+	put_safe(out, side->type);
+	fputc(' ', out);
+	put_safe(out, side->host);
+	fprintf(out, ":%u\n", side->port);
+}
+
+/* What the profile allows that is weaker than the default is said in every report. */
+static void
+weak_side(struct text_writer *writer, const char *name, const struct profile_side *side)
+{
+	if (side->security == NET_NONE) {
+		problem_head(writer, name, NULL);
+		fputs("the connection is not encrypted (security = none)\n", writer->out);
+		return;
+	}
+	if (side->verify == VERIFY_NO) {
+		problem_head(writer, name, NULL);
+		fputs("the server's certificate is not checked (tls_verify = no)\n", writer->out);
+	}
+	if (side->tls_min != 0 && side->tls_min < 12) {
+		problem_head(writer, name, NULL);
+		fprintf(writer->out, "old TLS is allowed (tls_min = %u.%u)\n", side->tls_min / 10,
+			side->tls_min % 10);
+	}
+}
+
+static int
+put_head(struct text_writer *writer, struct ledger_run *run_r, struct err *err)
+{
+	const struct report_source *source = writer->source;
+	FILE *out = writer->out;
+	char when[24];
+
+	if (report_last_run(source->ledger, run_r, err) < 0)
+		return -1;
+	fputs("mailhaul report: ", out);
+	put_safe(out, source->profile->name);
+	fprintf(out,
+		"\nwritten "
+		"%s\n",
+		clock_iso(when, sizeof when, source->now));
+	put_side(out, "from    ", &source->profile->source);
+	put_side(out, "to      ", &source->profile->target);
+	if (run_r->id == 0) {
+		fputs("run     none yet\n", out);
+		return 0;
+	}
+	fprintf(out, "run     %" PRIu64 ", round %u, started %s", run_r->id, run_r->round,
+		clock_iso(when, sizeof when, run_r->started));
+	if (run_r->ended != 0)
+		fprintf(out, ", ended %s", clock_iso(when, sizeof when, run_r->ended));
+	fputc('\n', out);
+	if (source->exit_code >= 0)
+		fprintf(out, "end     %d: %s\n", source->exit_code,
+			report_exit_text(source->exit_code));
+	else if (run_r->ended != 0)
+		fprintf(out, "end     %d: %s\n", run_r->exit_code,
+			report_exit_text(run_r->exit_code));
+	if (source->directory != NULL) {
+		fputs("files   ", out);
+		put_safe(out, source->directory);
+		fputc('\n', out);
+	}
+	return 0;
+}
+
+static void
+put_totals(struct text_writer *writer)
+{
+	const struct report_sums *sums = &writer->sums;
+	FILE *out = writer->out;
+	char found[FORMAT_SIZE], landed[FORMAT_SIZE];
+
+	fputs("\nTOTALS\n", out);
+	put_count(out, "  accounts  ", writer->accounts);
+	for (int state = 0; state < ACCOUNT_STATES; state++) {
+		if (writer->states[state] != 0) {
+			put_count(out, ", ", writer->states[state]);
+			fprintf(out, " %s", account_state_name(state));
+		}
+	}
+	put_count(out, "\n  items     ", sums->counts.found);
+	put_count(out, " found = ", sums->copied);
+	put_count(out, " copied + ", sums->counts.by_state[ITEM_ADOPTED]);
+	put_count(out, " adopted + ", sums->counts.by_state[ITEM_SKIPPED]);
+	put_count(out, " skipped + ", sums->counts.by_state[ITEM_FAILED]);
+	put_count(out, " failed + ", sums->counts.by_state[ITEM_HELD]);
+	put_count(out, " held + ", sums->counts.by_state[ITEM_VANISHED]);
+	fputs(" vanished", out);
+	if (sums->open != 0) {
+		put_count(out, " + ", sums->open);
+		fputs(" still to do", out);
+	}
+	put_count(out, "\n  repaired  ", sums->counts.repaired);
+	put_count(out, "\n  gone      ", sums->counts.gone);
+	fprintf(out, " (copied before, no longer at the source)\n  size      %s found, %s copied\n",
+		format_bytes(found, sizeof found, sums->counts.bytes_found),
+		format_bytes(landed, sizeof landed, sums->counts.bytes_landed));
+}
+
+static int
+count_reason(void *context, const struct ledger_account *account,
+	const struct ledger_folder *folder, const struct ledger_item *item)
+{
+	struct text_writer *writer = context;
+
+	(void)account;
+	(void)folder;
+	if (item->reason < REPORT_REASONS)
+		writer->reasons[item->reason]++;
+	return 0;
+}
+
+/* "  skipped: 12 since, 3 max_size". */
+static int
+put_reasons(struct text_writer *writer, const struct report_account *account, enum item_state state,
+	struct err *err)
+{
+	const char *between = ": ";
+
+	if (account->sums.counts.by_state[state] == 0)
+		return 0;
+	memset(writer->reasons, 0, sizeof writer->reasons);
+	if (ledger_each_item(
+		    writer->source->ledger, account->row->id, state, count_reason, writer, err) < 0)
+		return -1;
+	fprintf(writer->out, "    %s", item_state_name(state));
+	for (unsigned reason = 0; reason < REPORT_REASONS; reason++) {
+		if (writer->reasons[reason] == 0)
+			continue;
+		put_count(writer->out, between, writer->reasons[reason]);
+		fprintf(writer->out, " %s", reason_name(reason));
+		between = ", ";
+	}
+	fputc('\n', writer->out);
+	return 0;
+}
+
+static void
+put_nonzero(FILE *out, uint64_t count, const char *what)
+{
+	if (count == 0)
+		return;
+	put_count(out, ", ", count);
+	fprintf(out, " %s", what);
+}
+
+static void
+put_folder(FILE *out, const struct ledger_folder *folder)
+{
+	const struct ledger_counts *counts = &folder->counts;
+	struct report_sums sums;
+	char size[FORMAT_SIZE];
+
+	report_sums_of(counts, &sums);
+	fputs("    ", out);
+	put_safe(out, folder->source_name);
+	if (folder->target_name != NULL && folder->source_name != NULL &&
+		strcmp(folder->source_name, folder->target_name) != 0) {
+		fputs(" -> ", out);
+		put_safe(out, folder->target_name);
+	}
+	put_count(out, ": ", counts->found);
+	put_count(out, " found, ", sums.copied);
+	fprintf(out, " copied (%s)", format_bytes(size, sizeof size, counts->bytes_landed));
+	put_nonzero(out, counts->by_state[ITEM_ADOPTED], "adopted");
+	put_nonzero(out, counts->by_state[ITEM_SKIPPED], "skipped");
+	put_nonzero(out, counts->by_state[ITEM_FAILED], "failed");
+	put_nonzero(out, counts->by_state[ITEM_HELD], "held");
+	put_nonzero(out, counts->by_state[ITEM_VANISHED], "vanished");
+	put_nonzero(out, sums.open, "still to do");
+	put_nonzero(out, counts->repaired, "repaired");
+	put_nonzero(out, counts->gone, "gone at source");
+	put_nonzero(out, folder->target_foreign, "there before us");
+	if (folder->renamed_from != NULL) {
+		fputs("; it was named ", out);
+		put_safe(out, folder->renamed_from);
+	}
+	if (folder->gone_round != 0)
+		fprintf(out, "; the folder is gone at the source since round %u",
+			folder->gone_round);
+	fputc('\n', out);
+}
+
+static int
+put_account_events(struct text_writer *writer, uint64_t account, struct err *err)
+{
+	static const char *const names[] = { "note", "warning", "error" };
+	struct ledger_event *events = NULL;
+	size_t count = 0;
+
+	if (ledger_events(writer->source->ledger, account, 0, EVENTS_SHOWN, &events, &count, err) <
+		0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (events[i].account != account)
+			continue;
+		fprintf(writer->out, "    %s: ", names[events[i].kind]);
+		if (events[i].folder != NULL) {
+			put_safe(writer->out, events[i].folder);
+			fputs(": ", writer->out);
+		}
+		put_safe(writer->out, events[i].text);
+		fputc('\n', writer->out);
+	}
+	if (count == EVENTS_SHOWN)
+		fputs("    (more are in debug.log)\n", writer->out);
+	ledger_events_free(events, count);
+	return 0;
+}
+
+static int
+put_account(void *context, const struct report_account *account, struct err *err)
+{
+	static const enum item_state why[] = { ITEM_SKIPPED, ITEM_FAILED, ITEM_HELD };
+	struct text_writer *writer = context;
+	const struct ledger_account *row = account->row;
+	FILE *out = writer->out;
+
+	fputs("\n  ", out);
+	put_safe(out, row->source_user);
+	if (row->target_user != NULL && strcmp(row->source_user, row->target_user) != 0) {
+		fputs(" -> ", out);
+		put_safe(out, row->target_user);
+	}
+	fprintf(out, ": %s\n", account_state_name(row->state));
+	if (row->text != NULL && row->text[0] != '\0') {
+		fputs("    ", out);
+		put_safe(out, row->text);
+		fputc('\n', out);
+	}
+	for (size_t i = 0; i < account->folder_count; i++)
+		put_folder(out, &account->folders[i]);
+	for (size_t i = 0; i < sizeof why / sizeof why[0]; i++) {
+		if (put_reasons(writer, account, why[i], err) < 0)
+			return -1;
+	}
+	if (put_account_events(writer, row->id, err) < 0)
+		return -1;
+	return report_check(out, err);
+}
+
+int
+report_text(const struct report_source *source, FILE *out, struct err *err)
+{
+	struct text_writer *writer = xcalloc(1, sizeof *writer);
+	struct ledger_run run;
+	int ret = -1;
+
+	writer->source = source;
+	writer->out = out;
+	if (put_head(writer, &run, err) < 0)
+		goto out;
+	if (source->error != NULL && source->error[0] != '\0') {
+		problem_head(writer, "run", NULL);
+		put_safe(out, source->error);
+		fputc('\n', out);
+	}
+	if (report_each_account(source->ledger, account_problems, writer, err) < 0 ||
+		event_problems(writer, run.id, err) < 0)
+		goto out;
+	weak_side(writer, "source", &source->profile->source);
+	weak_side(writer, "target", &source->profile->target);
+	if (writer->problems == 0)
+		fputs("\nPROBLEMS\n  none\n", out);
+	put_totals(writer);
+	fputs("\nMAILBOXES\n", out);
+	if (report_each_account(source->ledger, put_account, writer, err) < 0)
+		goto out;
+	ret = report_check(out, err);
+out:
+	free(writer);
+	return ret;
+}

@@ -1,0 +1,97 @@
+/* paths.c - where the files of a profile lie, and opening its ledger and lock. */
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "runner/runner.h"
+#include "base/banned.h"
+
+char *
+runner_ledger_path(const struct profile *profile)
+{
+	return path_join(profile->state_dir, "ledger.db");
+}
+
+char *
+runner_lock_path(const struct profile *profile)
+{
+	return path_join(profile->state_dir, "lock");
+}
+
+char *
+runner_state_path(const struct profile *profile)
+{
+	return path_join(profile->state_dir, "state.json");
+}
+
+/* A service has no HOME sometimes; the user's directory is known all the same. */
+static char *
+home_dir(void)
+{
+	const char *home = getenv("HOME");
+	struct passwd entry, *found = NULL;
+	char text[4096];
+
+	if (home != NULL && home[0] == '/')
+		return xstrdup(home);
+	if (getpwuid_r(getuid(), &entry, text, sizeof text, &found) == 0 && found != NULL)
+		return xstrdup(found->pw_dir);
+	return xstrdup("/");
+}
+
+char *
+runner_lock_dir(void)
+{
+	const char *state = getenv("XDG_STATE_HOME");
+	char *home, *path;
+
+	if (state != NULL && state[0] == '/')
+		return path_join(state, "mailhaul/.locks");
+	home = home_dir();
+	path = path_join(home, ".local/state/mailhaul/.locks");
+	free(home);
+	return path;
+}
+
+int
+runner_lock(const struct profile *profile, struct lock **lock_r, struct err *err)
+{
+	char *path = runner_lock_path(profile);
+	int ret = file_mkdirs(profile->state_dir, err);
+
+	if (ret == 0)
+		ret = lock_take(path, lock_r, err);
+	free(path);
+	return ret;
+}
+
+int
+runner_ledger(const struct profile *profile, enum ledger_mode mode, bool rebind,
+	struct ledger **ledger_r, struct err *err)
+{
+	struct ledger_binding binding = {
+		.profile = profile->name,
+		.source_type = profile->source.type,
+		.source_host = profile->source.host,
+		.source_port = profile->source.port,
+		.target_type = profile->target.type,
+		.target_host = profile->target.host,
+		.target_port = profile->target.port,
+	};
+	char *path = runner_ledger_path(profile);
+	struct stat st;
+	int ret;
+
+	if (mode == LEDGER_READ && stat(path, &st) < 0 && errno == ENOENT)
+		ret = err_set(err, ERR_STATE, "profile %s has not run yet (no ledger %s)",
+			profile->name, path);
+	else
+		ret = ledger_open(
+			path, mode == LEDGER_READ ? NULL : &binding, mode, rebind, ledger_r, err);
+	free(path);
+	return ret;
+}
