@@ -7,7 +7,7 @@
 struct arena; /* one thread at a time */
 
 struct arena *arena_new(void);
-void arena_free(struct arena **arena); /* NULL is fine */
+void arena_free(struct arena **arena);               /* NULL is fine */
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any type */
 char *arena_strdup(struct arena *arena, const char *s);
 char *arena_strndup(struct arena *arena, const char *s, size_t len);

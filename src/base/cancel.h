@@ -9,7 +9,7 @@ struct cancel;
 
 struct cancel *cancel_new(void);
 void cancel_free(struct cancel **cancel);
-void cancel_fire(struct cancel *cancel); /* async-signal-safe */
+void cancel_fire(struct cancel *cancel);        /* async-signal-safe */
 bool cancel_fired(const struct cancel *cancel); /* false for NULL */
 int cancel_fd(const struct cancel *cancel);     /* for poll(); -1 for NULL */
 /* Waits up to ms; true if fired. */

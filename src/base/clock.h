@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <time.h>
 
-int64_t clock_ms(void);          /* CLOCK_MONOTONIC; for deadlines and durations */
-time_t clock_now(void);          /* wall time */
+int64_t clock_ms(void); /* CLOCK_MONOTONIC; for deadlines and durations */
+time_t clock_now(void); /* wall time */
 void clock_sleep_ms(unsigned ms);
 
 /* UTC -> "2026-11-21T09:41:07Z"; buf of at least 24 bytes; returns buf. */

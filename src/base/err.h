@@ -9,43 +9,43 @@
  * doc/errors.md lists them. */
 enum err_code {
 	ERR_NONE = 0,
-	ERR_USAGE,       /* command line */
-	ERR_PROFILE,     /* profile, CSV or another file of the admin's */
-	ERR_STATE,       /* state directory, lock */
-	ERR_LEDGER,      /* the ledger cannot be read or written */
-	ERR_DISK,        /* no room or no right to write a spool or a report */
-	ERR_BOUND,       /* the ledger belongs to other endpoints or another account map */
-	ERR_CANCELLED,   /* stopped by the admin */
-	ERR_DNS,         /* name does not resolve */
-	ERR_CONNECT,     /* refused, unreachable */
-	ERR_TLS,         /* handshake failed */
-	ERR_CERT,        /* certificate refused */
-	ERR_TIMEOUT,     /* deadline passed */
-	ERR_LOST,        /* the connection ended */
-	ERR_BYE,         /* the server ended the connection and said so */
-	ERR_PROTOCOL,    /* the answer breaks the protocol or a limit of ours */
-	ERR_BAD,         /* the server calls our command malformed */
-	ERR_AUTH,        /* login refused */
-	ERR_AUTH_MECH,   /* the login method asked for is not offered */
-	ERR_AUTH_EXPIRED,/* password or token has expired */
-	ERR_PRIVACY,     /* the server wants TLS first */
-	ERR_UNAVAILABLE, /* [UNAVAILABLE], [SERVERBUG]: try later */
-	ERR_INUSE,       /* [INUSE] */
-	ERR_LIMIT,       /* [LIMIT] */
-	ERR_QUOTA,       /* [OVERQUOTA] */
-	ERR_PERM,        /* [NOPERM] */
-	ERR_NOFOLDER,    /* [TRYCREATE], [NONEXISTENT] */
-	ERR_EXISTS,      /* [ALREADYEXISTS] */
-	ERR_NAME,        /* the folder name cannot be had on the target */
-	ERR_REFUSED,     /* NO without a code that says more */
-	ERR_TOOBIG,      /* larger than the target takes */
-	ERR_CONTENT,     /* the target refuses this content */
-	ERR_VANISHED,    /* the item is no longer at the source */
-	ERR_UIDVALIDITY, /* another UIDVALIDITY than the ledger's */
-	ERR_COLLISION,   /* two source folders would land in one target folder */
-	ERR_NOTEMPTY,    /* target folder not empty and existing = refuse */
-	ERR_READONLY,    /* BUG guard: a source session was asked to write */
-	ERR_LOCKED,      /* another run works on it */
+	ERR_USAGE,        /* command line */
+	ERR_PROFILE,      /* profile, CSV or another file of the admin's */
+	ERR_STATE,        /* state directory, lock */
+	ERR_LEDGER,       /* the ledger cannot be read or written */
+	ERR_DISK,         /* no room or no right to write a spool or a report */
+	ERR_BOUND,        /* the ledger belongs to other endpoints or another account map */
+	ERR_CANCELLED,    /* stopped by the admin */
+	ERR_DNS,          /* name does not resolve */
+	ERR_CONNECT,      /* refused, unreachable */
+	ERR_TLS,          /* handshake failed */
+	ERR_CERT,         /* certificate refused */
+	ERR_TIMEOUT,      /* deadline passed */
+	ERR_LOST,         /* the connection ended */
+	ERR_BYE,          /* the server ended the connection and said so */
+	ERR_PROTOCOL,     /* the answer breaks the protocol or a limit of ours */
+	ERR_BAD,          /* the server calls our command malformed */
+	ERR_AUTH,         /* login refused */
+	ERR_AUTH_MECH,    /* the login method asked for is not offered */
+	ERR_AUTH_EXPIRED, /* password or token has expired */
+	ERR_PRIVACY,      /* the server wants TLS first */
+	ERR_UNAVAILABLE,  /* [UNAVAILABLE], [SERVERBUG]: try later */
+	ERR_INUSE,        /* [INUSE] */
+	ERR_LIMIT,        /* [LIMIT] */
+	ERR_QUOTA,        /* [OVERQUOTA] */
+	ERR_PERM,         /* [NOPERM] */
+	ERR_NOFOLDER,     /* [TRYCREATE], [NONEXISTENT] */
+	ERR_EXISTS,       /* [ALREADYEXISTS] */
+	ERR_NAME,         /* the folder name cannot be had on the target */
+	ERR_REFUSED,      /* NO without a code that says more */
+	ERR_TOOBIG,       /* larger than the target takes */
+	ERR_CONTENT,      /* the target refuses this content */
+	ERR_VANISHED,     /* the item is no longer at the source */
+	ERR_UIDVALIDITY,  /* another UIDVALIDITY than the ledger's */
+	ERR_COLLISION,    /* two source folders would land in one target folder */
+	ERR_NOTEMPTY,     /* target folder not empty and existing = refuse */
+	ERR_READONLY,     /* BUG guard: a source session was asked to write */
+	ERR_LOCKED,       /* another run works on it */
 	ERR_INTERNAL,
 	ERR_CODES /* their number */
 };

@@ -20,8 +20,8 @@ void queue_free(struct queue **queue);
 int queue_push(struct queue *queue, void *item, uint64_t weight, int timeout_ms);
 /* Returns 1 with *item_r; 0 timed out; -1 closed and empty. timeout_ms 0 does not wait. */
 int queue_pop(struct queue *queue, void **item_r, int timeout_ms);
-void queue_close(struct queue *queue);          /* no more pushes; pops drain */
-void queue_drop(struct queue *queue);           /* closes and frees what is in it */
+void queue_close(struct queue *queue); /* no more pushes; pops drain */
+void queue_drop(struct queue *queue);  /* closes and frees what is in it */
 size_t queue_count(struct queue *queue);
 
 #endif

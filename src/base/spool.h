@@ -30,12 +30,13 @@ void spool_unref(struct spool **spool);
 
 /* Writer. 0, or -1 with ERR_DISK, or ERR_CANCELLED when the reader gave the ring up. */
 int spool_write(struct spool *spool, const void *bytes, size_t len, struct err *err);
-void spool_finish(struct spool *spool);                       /* all bytes are there */
-void spool_fail(struct spool *spool, const struct err *err);  /* no more will come: readers get it */
-void spool_set_total(struct spool *spool, uint64_t bytes);    /* known before the end: a literal */
+void spool_finish(struct spool *spool);                      /* all bytes are there */
+void spool_fail(struct spool *spool, const struct err *err); /* no more will come: readers get it */
+void spool_set_total(struct spool *spool, uint64_t bytes);   /* known before the end: a literal */
 
 /* Reader. Blocks until at least one byte, the end or the failure. Returns 0 with *got_r bytes
- * (0 = end), or -1 with the writer's error. For a ring, offset must be where the last read ended. */
+ * (0 = end), or -1 with the writer's error. For a ring, offset must be where the last read ended.
+ */
 int spool_read(struct spool *spool, uint64_t offset, void *buf, size_t size, size_t *got_r,
 	struct err *err);
 void spool_abandon(struct spool *spool); /* the reader of a ring leaves: writes fail from now on */
