@@ -5,6 +5,7 @@ src_mail_libmail_a_SOURCES = \
 	src/mail/utf7.c src/mail/utf7.h \
 	src/mail/item.c src/mail/item.h \
 	src/mail/folder.c src/mail/folder.h \
+	src/mail/date.c src/mail/date.h \
 	src/mail/folder_names.c \
 	src/mail/utf8_private.h
 
@@ -13,12 +14,14 @@ check_PROGRAMS += \
 	src/mail/test_uidset \
 	src/mail/test_utf7 \
 	src/mail/test_item \
-	src/mail/test_folder
+	src/mail/test_folder \
+	src/mail/test_date
 UNIT_TESTS += \
 	src/mail/test_uidset \
 	src/mail/test_utf7 \
 	src/mail/test_item \
-	src/mail/test_folder
+	src/mail/test_folder \
+	src/mail/test_date
 src_mail_test_uidset_SOURCES = src/mail/test_uidset.c
 src_mail_test_uidset_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_utf7_SOURCES = src/mail/test_utf7.c
@@ -27,8 +30,12 @@ src_mail_test_item_SOURCES = src/mail/test_item.c
 src_mail_test_item_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_folder_SOURCES = src/mail/test_folder.c
 src_mail_test_folder_LDADD = $(MAIL_TEST_LIBS)
+src_mail_test_date_SOURCES = src/mail/test_date.c
+src_mail_test_date_LDADD = $(MAIL_TEST_LIBS)
 
-FUZZERS += src/mail/fuzz_utf7
+FUZZERS += src/mail/fuzz_utf7 src/mail/fuzz_date
 src_mail_fuzz_utf7_SOURCES = src/mail/fuzz_utf7.c
 src_mail_fuzz_utf7_LDADD = $(MAIL_TEST_LIBS)
-EXTRA_DIST += src/mail/fuzz_utf7.dict
+src_mail_fuzz_date_SOURCES = src/mail/fuzz_date.c
+src_mail_fuzz_date_LDADD = $(MAIL_TEST_LIBS)
+EXTRA_DIST += src/mail/fuzz_utf7.dict src/mail/fuzz_date.dict
