@@ -99,7 +99,11 @@ def parse_date(text):
         return None
     day, year, hour, minute, second = (int(m.group(i)) for i in (1, 3, 4, 5, 6))
     offset = (int(m.group(8)) * 60 + int(m.group(9))) * 60
-    at = calendar.timegm((year, MONTHS.index(m.group(2)) + 1, day, hour, minute, second))
+    month = MONTHS.index(m.group(2)) + 1
+    if year == 0 or not 1 <= day <= calendar.monthrange(year, month)[1] or hour > 23 \
+            or minute > 59 or second > 60:
+        return None
+    at = calendar.timegm((year, month, day, hour, minute, second))
     return at - offset if m.group(7) == "+" else at + offset
 
 

@@ -51,7 +51,7 @@ def check_raises(kind, call, *args, **more):
         call(*args, **more)
     except kind as problem:
         return problem
-    raise Failure("%s was expected" % kind.__name__)
+    raise Failure("%s was expected" % (kind,))
 
 
 def need_program(name):
