@@ -1,1 +1,20 @@
-# src/cli/local.mk - what this folder adds to the build.
+# src/cli/local.mk - the command line, and the program itself.
+noinst_LIBRARIES += src/cli/libcli.a
+src_cli_libcli_a_SOURCES = \
+	src/cli/args.h src/cli/cli.h \
+	src/cli/args.c src/cli/ask.c src/cli/attach.c src/cli/check.c src/cli/common.c \
+	src/cli/examine.c src/cli/list.c src/cli/profile.c src/cli/progress.c src/cli/report.c \
+	src/cli/run.c
+
+bin_PROGRAMS += mailhaul
+mailhaul_SOURCES = src/cli/main.c
+mailhaul_LDADD = src/cli/libcli.a src/runner/librunner.a src/report/libreport.a \
+	src/engine/libengine.a src/engine/ledger/libledger.a src/connector/libconnector.a \
+	src/users/libusers.a src/profile/libprofile.a src/net/libnet.a src/mail/libmail.a \
+	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	$(INIPARSER_LIBS) -lpthread
+
+check_PROGRAMS += src/cli/test_args
+UNIT_TESTS += src/cli/test_args
+src_cli_test_args_SOURCES = src/cli/test_args.c
+src_cli_test_args_LDADD = src/cli/libcli.a src/base/libbase.a

@@ -1,0 +1,55 @@
+/* cli.h - what the subcommands share. Only this folder writes to stdout and stderr. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "cli/args.h"
+#include "engine/engine_local.h"
+#include "engine/ledger/ledger.h"
+#include "profile/profile.h"
+#include "runner/runner.h"
+#include "users/users.h"
+
+#include <stdio.h>
+
+/* One per subcommand; main.c has the table. */
+struct subcommand {
+	const char *name;
+	const char *usage;   /* what follows the name */
+	const char *summary; /* one line */
+	const char *help;    /* more lines, or "" */
+	unsigned options;    /* enum args_option */
+	size_t words_min, words_max;
+	int (*run)(const struct args *args); /* returns the exit code */
+};
+
+extern const struct subcommand cmd_run, cmd_check, cmd_status, cmd_stop, cmd_pause, cmd_resume,
+	cmd_skip, cmd_set, cmd_retry, cmd_held, cmd_report, cmd_list, cmd_profile;
+
+/* Prints "mailhaul: TEXT" to stderr; the exit code that goes with it. */
+int cli_fail(const struct err *err);
+int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Text of others to a stream, made safe for a terminal. NULL prints nothing. */
+void cli_put(FILE *out, const char *text);
+
+/* Each prints its own errors, all of them, and returns 0 or the exit code. */
+int cli_load_profile(const char *name, struct profile **profile_r);
+int cli_load_users(const struct profile *profile, const char *file, struct users *users_r);
+/* The admin passwords of both sides; asks on the terminal where the profile says so. */
+int cli_secrets(const struct profile *profile, struct secret **source_r, struct secret **target_r);
+int cli_open_ledger(const struct profile *profile, struct ledger **ledger_r);
+
+/* Asks on /dev/tty without echo; the terminal is put back on every way out. See profile_ask. */
+int cli_ask(void *context, const char *what, struct secret **secret_r, struct err *err);
+
+/* Shows the engine at work until its run has ended or it is gone: an updating block on a terminal,
+ * lines elsewhere. remote: behind a socket; waits for the report's path too. *last_r gets the last
+ * picture. False if the engine went away before the end of its run. */
+bool cli_follow(struct engine *engine, const char *profile, bool remote, struct snapshot *last_r);
+
+/* Follows the run that holds the lock, over its socket; `locked` says who that is. */
+int cli_attach(const struct profile *profile, const struct err *locked);
+
+/* What TASK_DRY and TASK_CHECK found, for people. */
+int cli_examine(const struct profile *profile, const struct args *args, enum engine_task task);
+
+#endif

@@ -1,0 +1,144 @@
+/* common.c - what the subcommands share: errors in one form, loading what they need. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "base/banned.h"
+
+#define FAULTS_MAX ((size_t)256 * 1024)
+
+void
+cli_put(FILE *out, const char *text)
+{
+	struct str safe;
+
+	if (text == NULL)
+		return;
+	str_init(&safe, 0);
+	text_sanitize(&safe, text, strlen(text));
+	fputs(str_get(&safe), out);
+	str_clear(&safe);
+}
+
+int
+cli_fail(const struct err *err)
+{
+	fputs("mailhaul: ", stderr);
+	cli_put(stderr, err->text);
+	fputc('\n', stderr);
+	return runner_exit_of(err);
+}
+
+int
+cli_usage(const char *fmt, ...)
+{
+	struct str text;
+	va_list ap;
+
+	str_init(&text, 0);
+	va_start(ap, fmt);
+	str_addv(&text, fmt, ap);
+	va_end(ap);
+	fputs("mailhaul: ", stderr);
+	cli_put(stderr, str_get(&text));
+	fputc('\n', stderr);
+	str_clear(&text);
+	return RUNNER_USAGE;
+}
+
+/* All faults, one per line; or the first error where there is no list. */
+static int
+print_faults(const struct str *faults, const struct err *err)
+{
+	const char *line = str_get(faults), *end;
+	struct str one;
+
+	if (*line == '\0')
+		return cli_fail(err);
+	str_init(&one, 0);
+	for (; *line != '\0'; line = *end == '\0' ? end : end + 1) {
+		end = line + strcspn(line, "\n");
+		str_reset(&one);
+		str_add(&one, line, (size_t)(end - line));
+		cli_put(stderr, str_get(&one));
+		fputc('\n', stderr);
+	}
+	str_clear(&one);
+	return runner_exit_of(err);
+}
+
+int
+cli_load_profile(const char *name, struct profile **profile_r)
+{
+	struct err err = { 0 };
+	struct str faults;
+	int code = 0;
+
+	str_init(&faults, FAULTS_MAX);
+	if (profile_load(name, profile_r, &faults, &err) < 0)
+		code = print_faults(&faults, &err);
+	str_clear(&faults);
+	return code;
+}
+
+int
+cli_load_users(const struct profile *profile, const char *file, struct users *users_r)
+{
+	struct err err = { 0 };
+	struct str faults;
+	int code = 0;
+
+	if (file == NULL)
+		file = profile->users.file;
+	if (file == NULL)
+		return cli_usage("profile %s names no user list: give users.file there, or --users",
+			profile->name);
+	str_init(&faults, FAULTS_MAX);
+	if (users_load_csv(file, profile->users.encoding, profile->users.target_user, users_r,
+		    &faults, &err) < 0)
+		code = print_faults(&faults, &err);
+	str_clear(&faults);
+	return code;
+}
+
+static int
+side_secret(const struct profile_side *side, struct secret **secret_r, struct err *err)
+{
+	char *what;
+	int ret;
+
+	*secret_r = NULL;
+	if (side->admin_password == NULL)
+		return 0;
+	what = xasprintf(
+		"%s at %s", side->admin_user == NULL ? "the admin" : side->admin_user, side->host);
+	ret = profile_secret(side->admin_password, what, cli_ask, NULL, secret_r, err);
+	free(what);
+	return ret;
+}
+
+int
+cli_secrets(const struct profile *profile, struct secret **source_r, struct secret **target_r)
+{
+	struct err err = { 0 };
+
+	*target_r = NULL;
+	if (side_secret(&profile->source, source_r, &err) < 0)
+		return cli_fail(&err);
+	if (side_secret(&profile->target, target_r, &err) < 0) {
+		secret_unref(source_r);
+		return cli_fail(&err);
+	}
+	return 0;
+}
+
+int
+cli_open_ledger(const struct profile *profile, struct ledger **ledger_r)
+{
+	struct err err = { 0 };
+
+	if (runner_ledger(profile, LEDGER_READ, false, ledger_r, &err) < 0)
+		return cli_fail(&err);
+	return 0;
+}

@@ -1,0 +1,442 @@
+/* progress.c - a run as it goes: one updating block on a terminal, lines anywhere else.
+ *
+ * The block is drawn with three plain controls (up, erase line, erase below) and leaves the
+ * terminal's modes alone, so that nothing has to be put back whatever ends the process. It is drawn
+ * twice a second at most. Percent and rates are the engine's; 100 % is shown by its end only. */
+#include <inttypes.h>
+#include <langinfo.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "report/format.h"
+#include "base/banned.h"
+
+#define DRAW_MS        500
+#define TOTALS_MS      5000 /* between two lines of totals on a pipe */
+#define EVENTS_AT_ONCE 64
+#define ROWS_SHOWN     20
+
+struct progress {
+	struct engine *engine;
+	const char *profile;
+	bool terminal, utf8, remote;
+	bool silent; /* nobody reads any more */
+	unsigned width, height;
+	unsigned drawn; /* lines of the block on the screen */
+	uint64_t after; /* events up to this are shown */
+	uint64_t first_row;
+	int64_t next_totals;
+	bool started;
+	struct snapshot *snapshot;
+	struct event *events;
+};
+
+static const char *
+run_state_name(enum run_state state)
+{
+	switch (state) {
+	case RUN_IDLE:
+		return "idle";
+	case RUN_STARTING:
+		return "starting";
+	case RUN_WORKING:
+		return "working";
+	case RUN_PAUSED:
+		return "paused";
+	case RUN_STOPPING:
+		return "stopping";
+	case RUN_ENDED:
+		return "ended";
+	}
+	return "";
+}
+
+/* Never 100 before the engine says that the run is at its end. */
+static unsigned
+shown_percent(const struct snapshot_totals *totals)
+{
+	return totals->percent >= 100 && totals->state != RUN_ENDED ? 99 : totals->percent;
+}
+
+/* Prints one line of at most `width` columns; what the terminal cannot show becomes "?". */
+static void
+put_fitting(const struct progress *progress, const char *text)
+{
+	unsigned columns = 0;
+	mbstate_t state = { 0 };
+
+	while (*text != '\0') {
+		wchar_t wide = L'?';
+		size_t len = 1;
+		int width = 1;
+
+		if (progress->utf8) {
+			len = mbrtowc(&wide, text, strlen(text), &state);
+			if (len == 0 || len > 8)
+				return;
+			width = wcwidth(wide);
+		} else if ((unsigned char)*text >= 0x80) {
+			while (((unsigned char)text[len] & 0xC0) == 0x80)
+				len++;
+			wide = L'\0';
+		}
+		if (width < 0)
+			width = 0;
+		if (columns + (unsigned)width >= progress->width)
+			return;
+		columns += (unsigned)width;
+		if (wide == L'\0')
+			putchar('?');
+		else
+			fwrite(text, 1, len, stdout);
+		text += len;
+	}
+}
+
+static void
+erase_block(struct progress *progress)
+{
+	if (progress->drawn > 0)
+		printf("\033[%uA\r\033[J", progress->drawn);
+	progress->drawn = 0;
+}
+
+static void
+block_line(struct progress *progress, struct str *line)
+{
+	put_fitting(progress, str_get(line));
+	fputs("\033[K\n", stdout);
+	progress->drawn++;
+	str_reset(line);
+}
+
+static void
+add_totals(const struct progress *progress, struct str *line)
+{
+	const struct snapshot_totals *totals = &progress->snapshot->totals;
+	char done[FORMAT_SIZE], found[FORMAT_SIZE], bytes[FORMAT_SIZE], all[FORMAT_SIZE],
+		rate[FORMAT_SIZE], items[FORMAT_SIZE], eta[FORMAT_SIZE];
+
+	str_addf(line, "%3u %%  %" PRIu64 "/%" PRIu64 " accounts  %s/%s items  %s/%s",
+		shown_percent(totals), totals->accounts_done, totals->accounts,
+		format_count(done, sizeof done, totals->items_done),
+		format_count(found, sizeof found, totals->items_found),
+		format_bytes(bytes, sizeof bytes, totals->bytes_done),
+		format_bytes(all, sizeof all, totals->bytes_found));
+	if (totals->state == RUN_ENDED)
+		return;
+	str_addf(line, "  %s/s  %s items/s  ETA %s",
+		format_bytes(rate, sizeof rate, (uint64_t)totals->bytes_per_s),
+		format_count(items, sizeof items, (uint64_t)(totals->items_per_s + 0.5)),
+		format_duration(eta, sizeof eta, totals->eta_s));
+}
+
+static void
+add_outcome(const struct snapshot_totals *totals, struct str *line)
+{
+	str_addf(line, "copied %" PRIu64, totals->items_copied);
+	if (totals->items_skipped != 0)
+		str_addf(line, "  skipped %" PRIu64, totals->items_skipped);
+	if (totals->items_failed != 0)
+		str_addf(line, "  failed %" PRIu64, totals->items_failed);
+	if (totals->items_held != 0)
+		str_addf(line, "  held %" PRIu64, totals->items_held);
+	if (totals->items_vanished != 0)
+		str_addf(line, "  vanished %" PRIu64, totals->items_vanished);
+	if (totals->accounts_failed != 0)
+		str_addf(line, "  accounts failed %" PRIu64, totals->accounts_failed);
+}
+
+/* At work: neither at an end nor waiting for its turn. */
+static bool
+at_work(const struct snapshot_row *row)
+{
+	return row->open && strcmp(row->state, account_state_name(ACCOUNT_WAITING)) != 0 &&
+	       strcmp(row->state, account_state_name(ACCOUNT_STOPPED)) != 0;
+}
+
+static void
+draw_row(struct progress *progress, const struct snapshot_row *row, struct str *line)
+{
+	char done[FORMAT_SIZE], found[FORMAT_SIZE], rate[FORMAT_SIZE];
+
+	str_addf(line, "  %-28s %-10s %-20s %9s/%s%s", row->user, row->state, row->folder,
+		format_count(done, sizeof done, row->items_done),
+		format_count(found, sizeof found, row->items_found), row->counted ? "" : "+");
+	str_addf(line, "  %s/s", format_bytes(rate, sizeof rate, (uint64_t)row->bytes_per_s));
+	if (row->counted && row->items_found != 0)
+		str_addf(line, "  %u %%",
+			row->items_done >= row->items_found
+				? 99
+				: format_percent(row->items_done, row->items_found));
+	if (row->text[0] != '\0')
+		str_addf(line, "  %s", row->text);
+	block_line(progress, line);
+}
+
+static void
+measure_terminal(struct progress *progress)
+{
+	struct winsize size;
+
+	progress->width = 80;
+	progress->height = 24;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
+		progress->width = size.ws_col;
+		progress->height = size.ws_row;
+	}
+}
+
+static void
+draw_block(struct progress *progress)
+{
+	const struct snapshot *snapshot = progress->snapshot;
+	const struct snapshot_totals *totals = &snapshot->totals;
+	unsigned room, shown = 0, left = 0;
+	struct str line;
+
+	measure_terminal(progress);
+	room = progress->height > 6 ? progress->height - 5 : 1;
+	if (room > ROWS_SHOWN)
+		room = ROWS_SHOWN;
+	erase_block(progress);
+	str_init(&line, 0);
+	str_addf(&line, "%s  round %u  %s  %u of %u workers", progress->profile, totals->round,
+		run_state_name(totals->state), totals->working, totals->jobs);
+	block_line(progress, &line);
+	add_totals(progress, &line);
+	block_line(progress, &line);
+	str_adds(&line, "  ");
+	add_outcome(totals, &line);
+	block_line(progress, &line);
+	for (size_t i = 0; i < snapshot->row_count; i++) {
+		if (!at_work(&snapshot->rows[i]))
+			continue;
+		if (shown++ < room)
+			draw_row(progress, &snapshot->rows[i], &line);
+		else
+			left++;
+	}
+	if (left > 0) {
+		str_addf(&line, "  and %u more", left);
+		block_line(progress, &line);
+	}
+	str_clear(&line);
+}
+
+/* The window of rows follows the first account that is not at its end. */
+static void
+move_window(struct progress *progress)
+{
+	const struct snapshot *snapshot = progress->snapshot;
+	struct command rows = { .kind = CMD_ROWS, .value2 = SNAPSHOT_ROWS };
+	size_t i = 0;
+
+	if (snapshot->totals.accounts <= SNAPSHOT_ROWS)
+		return;
+	while (i < snapshot->row_count && !snapshot->rows[i].open)
+		i++;
+	rows.value = snapshot->first_row + i;
+	if (rows.value >= snapshot->totals.accounts)
+		rows.value = 0;
+	if (rows.value == progress->first_row)
+		return;
+	progress->first_row = rows.value;
+	engine_send(progress->engine, &rows);
+}
+
+static const struct snapshot_row *
+find_row(const struct progress *progress, uint64_t account)
+{
+	for (size_t i = 0; i < progress->snapshot->row_count; i++) {
+		if (progress->snapshot->rows[i].account == account)
+			return &progress->snapshot->rows[i];
+	}
+	return NULL;
+}
+
+static bool
+is_end_state(const char *name)
+{
+	for (int state = 0; state < ACCOUNT_STATES; state++) {
+		if (strcmp(name, account_state_name((enum account_state)state)) == 0)
+			return !account_state_open((enum account_state)state) ||
+			       state == ACCOUNT_STOPPED;
+	}
+	return false;
+}
+
+static void
+account_line(const struct progress *progress, const struct event *event, struct str *line)
+{
+	const struct snapshot_row *row = find_row(progress, event->account);
+	char count[FORMAT_SIZE], size[FORMAT_SIZE];
+
+	str_addf(line, "%s: %s", event->user, event->text);
+	if (row == NULL)
+		return;
+	str_addf(line, ", %s items, %s", format_count(count, sizeof count, row->items_done),
+		format_bytes(size, sizeof size, row->bytes_done));
+	if (row->items_failed != 0)
+		str_addf(line, ", %" PRIu64 " failed", row->items_failed);
+	if (row->items_held != 0)
+		str_addf(line, ", %" PRIu64 " held", row->items_held);
+	if (row->text[0] != '\0')
+		str_addf(line, ": %s", row->text);
+}
+
+static void
+event_line(struct progress *progress, const struct event *event)
+{
+	static const char *const words[] = {
+		[ENGINE_WARNING] = "warning: ", [ENGINE_ERROR] = "error: "
+	};
+	struct str line;
+
+	str_init(&line, 0);
+	switch (event->kind) {
+	case ENGINE_ACCOUNT:
+		if (is_end_state(event->text))
+			account_line(progress, event, &line);
+		break;
+	case ENGINE_WARNING:
+	case ENGINE_ERROR:
+		str_adds(&line, words[event->kind]);
+		if (event->user[0] != '\0')
+			str_addf(&line, "%s: ", event->user);
+		if (event->folder[0] != '\0')
+			str_addf(&line, "%s: ", event->folder);
+		str_adds(&line, event->text);
+		break;
+	case ENGINE_ANSWER:
+	case ENGINE_NOTE:
+	case ENGINE_ENDED:
+		break;
+	}
+	if (line.len > 0) {
+		erase_block(progress);
+		cli_put(stdout, str_get(&line));
+		putchar('\n');
+	}
+	str_clear(&line);
+}
+
+static void
+take_events(struct progress *progress)
+{
+	size_t count;
+
+	do {
+		count = engine_events(
+			progress->engine, progress->after, progress->events, EVENTS_AT_ONCE);
+		for (size_t i = 0; i < count; i++) {
+			progress->after = progress->events[i].seq;
+			event_line(progress, &progress->events[i]);
+		}
+	} while (count == EVENTS_AT_ONCE);
+}
+
+static void
+plain_totals(struct progress *progress)
+{
+	struct str line;
+
+	str_init(&line, 0);
+	add_totals(progress, &line);
+	str_adds(&line, "  ");
+	add_outcome(&progress->snapshot->totals, &line);
+	printf("%s\n", str_get(&line) + strspn(str_get(&line), " "));
+	str_clear(&line);
+}
+
+static void
+show(struct progress *progress)
+{
+	const struct snapshot_totals *totals = &progress->snapshot->totals;
+	int64_t now = clock_ms();
+
+	if (!progress->started && totals->state >= RUN_WORKING && totals->accounts > 0) {
+		progress->started = true;
+		progress->next_totals = now + TOTALS_MS;
+		printf("%s: round %u, %" PRIu64 " accounts, %u at a time\n", progress->profile,
+			totals->round, totals->accounts, totals->jobs);
+	}
+	take_events(progress);
+	if (progress->terminal) {
+		draw_block(progress);
+	} else if (progress->started && now >= progress->next_totals &&
+		   totals->state != RUN_ENDED) {
+		progress->next_totals = now + TOTALS_MS;
+		plain_totals(progress);
+	}
+	/* The reader may leave (a closed pipe, a hung-up terminal); the run goes on. */
+	if (fflush(stdout) != 0)
+		progress->silent = true;
+}
+
+static bool
+at_end(const struct progress *progress)
+{
+	const struct snapshot_totals *totals = &progress->snapshot->totals;
+
+	if (totals->state != RUN_ENDED)
+		return false;
+	/* Behind a socket the report is written after the end, by the other process. */
+	return !progress->remote || totals->report[0] != '\0';
+}
+
+static void
+prepare(struct progress *progress, struct engine *engine, const char *profile, bool remote)
+{
+	const char *term = getenv("TERM");
+
+	memset(progress, 0, sizeof *progress);
+	progress->engine = engine;
+	progress->profile = profile;
+	progress->remote = remote;
+	progress->terminal = isatty(STDOUT_FILENO) == 1 && term != NULL && term[0] != '\0' &&
+			     strcmp(term, "dumb") != 0;
+	progress->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	progress->snapshot = xcalloc(1, sizeof *progress->snapshot);
+	progress->events = xcalloc(EVENTS_AT_ONCE, sizeof *progress->events);
+}
+
+bool
+cli_follow(struct engine *engine, const char *profile, bool remote, struct snapshot *last_r)
+{
+	struct progress progress;
+	struct pollfd wait = { .fd = engine_wake_fd(engine), .events = POLLIN };
+	bool ended;
+
+	prepare(&progress, engine, profile, remote);
+	for (;;) {
+		bool alive = engine_alive(engine);
+
+		engine_snapshot(engine, progress.snapshot);
+		if (!progress.silent)
+			show(&progress);
+		if (at_end(&progress) || !alive)
+			break;
+		move_window(&progress);
+		poll(&wait, 1, DRAW_MS);
+		/* News come by the thousand; the eye takes two pictures a second. */
+		clock_sleep_ms(DRAW_MS / 5);
+	}
+	if (!progress.silent) {
+		take_events(&progress);
+		erase_block(&progress);
+		plain_totals(&progress);
+		fflush(stdout);
+	}
+	ended = progress.snapshot->totals.state == RUN_ENDED;
+	*last_r = *progress.snapshot;
+	free(progress.snapshot);
+	free(progress.events);
+	return ended;
+}
