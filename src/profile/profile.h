@@ -13,16 +13,16 @@
 #include <stdint.h>
 
 struct profile_side { /* [source], [target] */
-	char *type; /* "imap" */
+	char *type;   /* "imap" */
 	char *host;
-	unsigned port;        /* 0 = 993 for tls, else 143: filled in by load */
-	unsigned security;    /* enum net_security, by the same numbers */
-	unsigned verify;      /* enum net_verify */
+	unsigned port;     /* 0 = 993 for tls, else 143: filled in by load */
+	unsigned security; /* enum net_security, by the same numbers */
+	unsigned verify;   /* enum net_verify */
 	char *pin;
-	char *ca_file;        /* tls_ca */
-	unsigned tls_min;     /* 10..13 */
-	unsigned auth;        /* enum net_auth */
-	char *separator;      /* master_separator, default "*" */
+	char *ca_file;    /* tls_ca */
+	unsigned tls_min; /* 10..13 */
+	unsigned auth;    /* enum net_auth */
+	char *separator;  /* master_separator, default "*" */
 	char *admin_user;
 	char *admin_password; /* as written: file:, env:, cmd:, ask, enc:, or plain */
 	unsigned timeout_s;   /* default 120 */
@@ -30,6 +30,7 @@ struct profile_side { /* [source], [target] */
 };
 
 struct profile_users { /* [users] */
+	char *from;    /* "csv" */
 	char *file;
 	char *target_user; /* pattern: {local} {domain} {user} */
 	char *encoding;    /* auto | utf-8 | utf-16 | a code page */
@@ -44,11 +45,11 @@ struct profile_map {
 	char *from, *to; /* "Sent Items" -> "Sent"; a trailing "/" + "*" takes what is below */
 };
 
-struct profile_folders { /* [folders] */
+struct profile_folders {                      /* [folders] */
 	struct profile_list include, exclude; /* globs over the path shown with "/" */
 	struct profile_map *maps;
 	size_t map_count;
-	bool special_use; /* map Sent, Drafts, ... by use and language table; default yes */
+	bool special_use;       /* map Sent, Drafts, ... by use and language table; default yes */
 	unsigned subscriptions; /* enum profile_subscriptions */
 };
 enum profile_subscriptions { SUBSCRIBE_COPY, SUBSCRIBE_ALL, SUBSCRIBE_NONE };
@@ -60,7 +61,7 @@ struct profile_run { /* [run] */
 	int64_t since, before; /* UTC; INT64_MIN / INT64_MAX = open */
 	uint64_t max_size;     /* bytes; 0 = open */
 	unsigned existing;     /* enum profile_existing */
-	unsigned ladder;       /* a bit per enum ladder_step; default all */
+	unsigned ladder;       /* a bit per enum ladder_step but LADDER_AS_IS; default all */
 	bool flag_changes;     /* later rounds carry flag changes; default yes */
 	unsigned settle_wait_ms;
 	unsigned batch_messages;   /* most in a batch, default 100 */
@@ -80,18 +81,43 @@ struct profile {
 	char *state_dir; /* resolved, not yet made */
 };
 
-/* All faults of the file, each "file:line: section.key: what was expected", one per line in
- * faults_r when it is not NULL; *err has the first. name_or_path: "acme" or a path. */
+/* All faults of the file, in its order, "file:line: [section] key: what was expected", one per
+ * line in faults_r when it is not NULL; *err has the first. name_or_path: "acme" or a path; it is
+ * a path when it has a slash or ends in .ini. */
 int profile_load(const char *name_or_path, struct profile **profile_r, struct str *faults_r,
 	struct err *err);
 void profile_free(struct profile **profile);
 
+/* The file that profile_load() would read, there or not; allocated. NULL: not a name. */
+char *profile_path(const char *name_or_path, struct err *err);
+/* Whether a new profile may be called that. reserved: names of commands, NULL at the end. */
+bool profile_name_ok(const char *name, const char *const *reserved, struct err *err);
+
+/* The profile as INI text, secrets as their kind only; without defaults: what differs. */
+void profile_show(const struct profile *profile, struct str *out, bool with_defaults);
+/* A commented profile to start from: what must be set, and every other option with its default. */
+void profile_sample(struct str *out);
+/* The option list of the manual: Markdown, and roff. */
+void profile_options_md(struct str *out);
+void profile_options_man(struct str *out);
+
+/* Sets one value in the file and leaves its other lines and comments as they are; atomic, 0600.
+ * A value is checked as profile_load() would; value NULL or "": back to the default. A section or
+ * key not yet there is added. 0, or -1 with ERR_PROFILE or ERR_DISK. */
+int profile_set(
+	const char *path, const char *section, const char *key, const char *value, struct err *err);
+
 /* Resolves "file:PATH" (one line end cut), "env:NAME", "cmd:COMMAND" (first line, 10 s), "enc:...",
  * "ask", or a plain one. `what` names it in the question and in errors. ask() is called for "ask"
  * and for the passphrase of "enc:" (NULL: an error); it returns 0 with a new secret.
- * 0, or -1 with ERR_PROFILE; the error never holds the secret. */
+ * 0, or -1 with ERR_PROFILE; the error never holds the secret. Blocks on file, command and ask().
+ */
 typedef int profile_ask(void *context, const char *what, struct secret **secret_r, struct err *err);
 int profile_secret(const char *spec, const char *what, profile_ask *ask, void *context,
 	struct secret **secret_r, struct err *err);
+
+/* "enc:v1:...": the secret under AES-256-GCM with a key from the passphrase. Takes a moment. */
+int profile_encrypt(const struct secret *secret, const struct secret *passphrase, struct str *out,
+	struct err *err);
 
 #endif
