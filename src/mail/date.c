@@ -3,14 +3,13 @@
  * The header parser is written by hand: libetpan's takes day 99 and hour 99, wraps a year of
  * eleven digits, keeps two-digit years as they are, and recurses once per "(" of a comment
  * (measured: doc/mail.md). Ours is one loop over words and numbers with a counter for comments. */
-#include "mail/date.h"
-
-#include "base/clock.h"
-#include "base/str.h"
-
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "mail/date.h"
 
 #include "base/banned.h"
 

@@ -26,7 +26,7 @@ enum content_trait {
 	TRAIT_NUL = 1,         /* a NUL byte */
 	TRAIT_BARE_LF = 2,     /* LF without CR before it */
 	TRAIT_BARE_CR = 4,     /* CR without LF behind it */
-	TRAIT_8BIT_HEADER = 8, /* a byte over 127 in the header */
+	TRAIT_8BIT_HEADER = 8, /* a byte over 127 in the header, or a NUL, whose repair is one */
 	TRAIT_LONG_LINE = 16,  /* a line over 998 bytes */
 	TRAIT_EMPTY = 32,      /* no bytes at all */
 	TRAIT_NO_HEADER = 64   /* the first line is no header field */

@@ -3,14 +3,13 @@
  * Between the two servers a folder is a list of UTF-8 components. Reading never fails for odd
  * bytes: what does not decode is shown by escapes and still known by its raw key. Writing alters
  * only what the target cannot hold, and tells that it did. */
-#include "mail/folder.h"
-
-#include "base/err.h"
-#include "mail/utf7.h"
-#include "mail/utf8_private.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/err.h"
+#include "mail/folder.h"
+#include "mail/utf7.h"
+#include "mail/utf8_private.h"
 
 #include "base/banned.h"
 

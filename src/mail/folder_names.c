@@ -5,11 +5,10 @@
  * NFD), "Sent-Mail" and "sent mail", and names typed without accents are the same. Words that
  * people use for folders of their own ("Werbung", "Basura", "Outbox") are left out on purpose:
  * mail that lands in Junk or Trash may be deleted there by the server. Sources: doc/mail.md. */
-#include "mail/folder.h"
-
-#include "mail/utf8_private.h"
-
 #include <string.h>
+
+#include "mail/folder.h"
+#include "mail/utf8_private.h"
 
 #include "base/banned.h"
 

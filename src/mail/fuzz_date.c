@@ -1,9 +1,9 @@
 /* fuzz_date.c - what either parser takes is within range, is written in 26 characters and read
  * back as the same second by both. */
-#include "mail/date.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "mail/date.h"
 
 #include "base/banned.h"
 

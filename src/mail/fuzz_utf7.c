@@ -1,10 +1,10 @@
 /* fuzz_utf7.c - what decodes is UTF-8 and encodes to the same bytes; what encodes decodes to the
  * same text. */
-#include "mail/utf7.h"
-
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mail/utf7.h"
 
 #include "base/banned.h"
 

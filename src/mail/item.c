@@ -2,12 +2,11 @@
  *
  * Keywords are one text, sorted by their lower-case spelling and separated by single blanks: two
  * lists are equal exactly when their texts are, which is what rounds and settling compare. */
-#include "mail/item.h"
-
-#include "base/err.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/err.h"
+#include "mail/item.h"
 
 #include "base/banned.h"
 

@@ -6,6 +6,7 @@ src_mail_libmail_a_SOURCES = \
 	src/mail/item.c src/mail/item.h \
 	src/mail/folder.c src/mail/folder.h \
 	src/mail/date.c src/mail/date.h \
+	src/mail/digest.c src/mail/digest.h \
 	src/mail/folder_names.c \
 	src/mail/utf8_private.h
 
@@ -15,13 +16,15 @@ check_PROGRAMS += \
 	src/mail/test_utf7 \
 	src/mail/test_item \
 	src/mail/test_folder \
-	src/mail/test_date
+	src/mail/test_date \
+	src/mail/test_digest
 UNIT_TESTS += \
 	src/mail/test_uidset \
 	src/mail/test_utf7 \
 	src/mail/test_item \
 	src/mail/test_folder \
-	src/mail/test_date
+	src/mail/test_date \
+	src/mail/test_digest
 src_mail_test_uidset_SOURCES = src/mail/test_uidset.c
 src_mail_test_uidset_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_utf7_SOURCES = src/mail/test_utf7.c
@@ -32,6 +35,8 @@ src_mail_test_folder_SOURCES = src/mail/test_folder.c
 src_mail_test_folder_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_date_SOURCES = src/mail/test_date.c
 src_mail_test_date_LDADD = $(MAIL_TEST_LIBS)
+src_mail_test_digest_SOURCES = src/mail/test_digest.c
+src_mail_test_digest_LDADD = $(MAIL_TEST_LIBS)
 
 FUZZERS += src/mail/fuzz_utf7 src/mail/fuzz_date
 src_mail_fuzz_utf7_SOURCES = src/mail/fuzz_utf7.c

@@ -1,9 +1,8 @@
 /* test_date.c - dates read and written, refusals, and what no mail can have. */
-#include "mail/date.h"
+#include <stdlib.h>
 
 #include "base/test.h"
-
-#include <stdlib.h>
+#include "mail/date.h"
 
 #include "base/banned.h"
 

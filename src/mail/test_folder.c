@@ -1,9 +1,8 @@
 /* test_folder.c - names of one server, read and written in another's form. */
-#include "mail/folder.h"
+#include <stdlib.h>
 
 #include "base/test.h"
-
-#include <stdlib.h>
+#include "mail/folder.h"
 
 #include "base/banned.h"
 

@@ -1,9 +1,8 @@
 /* test_item.c - keyword lists, flags from the wire and back to it. */
-#include "mail/item.h"
+#include <stdlib.h>
 
 #include "base/test.h"
-
-#include <stdlib.h>
+#include "mail/item.h"
 
 #include "base/banned.h"
 

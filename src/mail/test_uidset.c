@@ -1,9 +1,8 @@
 /* test_uidset.c - ranges that merge, split, are written in pieces and read back. */
-#include "mail/uidset.h"
+#include <stdlib.h>
 
 #include "base/test.h"
-
-#include <stdlib.h>
+#include "mail/uidset.h"
 
 #include "base/banned.h"
 

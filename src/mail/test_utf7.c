@@ -1,7 +1,6 @@
 /* test_utf7.c - a name decodes only if it encodes to the same bytes again. */
-#include "mail/utf7.h"
-
 #include "base/test.h"
+#include "mail/utf7.h"
 
 #include "base/banned.h"
 

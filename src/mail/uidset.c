@@ -2,14 +2,13 @@
  *
  * Servers name UIDs ascending nearly always, so adding at the end is the fast path (constant
  * time); any other place costs a binary search and one move of the ranges behind it. */
-#include "mail/uidset.h"
-
-#include "base/err.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/err.h"
+#include "mail/uidset.h"
 
 #include "base/banned.h"
 

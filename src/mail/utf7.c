@@ -3,12 +3,11 @@
  * Strict means that a name decodes only if encoding the result gives the same bytes again: so
  * the decoded form is safe to compare, and every other form is kept as the server wrote it. The
  * fuzzer holds the two functions to that. */
-#include "mail/utf7.h"
-
-#include "mail/utf8_private.h"
-
 #include <stdbool.h>
 #include <string.h>
+
+#include "mail/utf7.h"
+#include "mail/utf8_private.h"
 
 #include "base/banned.h"
 

@@ -1,0 +1,237 @@
+/* test_digest.c - the canonical form, the traits, and that cuts never matter. */
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "base/test.h"
+#include "mail/digest.h"
+
+#include "base/banned.h"
+
+static void
+sha256(const void *bytes, size_t len, unsigned char *digest_r)
+{
+	unsigned size = 0;
+
+	EVP_Digest(bytes, len, digest_r, &size, EVP_sha256(), NULL);
+}
+
+/* In pieces of at most `piece` bytes. */
+static void
+digest(const char *bytes, size_t len, size_t piece, struct digests *digests_r)
+{
+	struct digester *d = digester_new();
+	size_t at;
+
+	for (at = 0; at < len; at += piece)
+		digester_add(d, bytes + at, len - at < piece ? len - at : piece);
+	digester_end(&d, digests_r);
+	CHECK(d == NULL);
+}
+
+/* A literal with its length, so that it may hold NULs. */
+#define BYTES(s) s, sizeof(s) - 1
+
+static void
+test_canonical(void)
+{
+	static const struct {
+		const char *message;
+		size_t len;
+		const char *canonical;
+		size_t canonical_len;
+		unsigned traits;
+	} cases[] = {
+		{ BYTES(""), BYTES(""), TRAIT_EMPTY },
+		{ BYTES("A: b\r\n\r\nx\r\n"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
+		{ BYTES("A: b\n\nx\n"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_LF },
+		{ BYTES("A: b\r\rx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
+		{ BYTES("A: b\r\n\r\nx"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
+		{ BYTES("A: b\r\n\r\nx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
+		{ BYTES("A: b"), BYTES("A: b\r\n"), 0 },
+		{ BYTES("A: b\r\n\r\na\r\r\nb\r\n"), BYTES("A: b\r\n\r\na\r\n\r\nb\r\n"),
+			TRAIT_BARE_CR },
+		{ BYTES("A: b\r\n\r\n\n\r\n\r"), BYTES("A: b\r\n\r\n\r\n\r\n\r\n"),
+			TRAIT_BARE_LF | TRAIT_BARE_CR },
+		{ BYTES("A: b\r\n\r\na\0b\0\0c\0\r\n"),
+			BYTES("A: b\r\n\r\na\x80"
+			      "b\x80\x80"
+			      "c\x80\r\n"),
+			TRAIT_NUL },
+		{ BYTES("A: \0\r\n\r\n"), BYTES("A: \x80\r\n\r\n"), TRAIT_NUL | TRAIT_8BIT_HEADER },
+		{ BYTES("A\0: b\r\n\r\n"), BYTES("A\x80: b\r\n\r\n"),
+			TRAIT_NUL | TRAIT_8BIT_HEADER | TRAIT_NO_HEADER },
+		{ BYTES("A: \xc3\xa4\r\n\r\n"), BYTES("A: \xc3\xa4\r\n\r\n"), TRAIT_8BIT_HEADER },
+		{ BYTES("A: a\r\n\r\n\xc3\xa4"), BYTES("A: a\r\n\r\n\xc3\xa4\r\n"), 0 },
+		/* Fields that servers add, folded ones with them, only in the header. */
+		{ BYTES("A: b\r\nStatus: RO\r\n\r\nStatus: RO\r\n"),
+			BYTES("A: b\r\n\r\nStatus: RO\r\n"), 0 },
+		{ BYTES("X-UID: 7\r\nA: b\r\n\r\n"), BYTES("A: b\r\n\r\n"), 0 },
+		{ BYTES("x-keywords: a\r\n b\r\n\tc\r\nA: b\r\n d\r\n\r\n"),
+			BYTES("A: b\r\n d\r\n\r\n"), 0 },
+		{ BYTES("A: b\nX-IMAPBASE: 1 2\n c\nB: c\n"), BYTES("A: b\r\nB: c\r\n"),
+			TRAIT_BARE_LF },
+		{ BYTES("X-Status: \r\nX-UIDL: \r\nX-IMAP: \r\nContent-Length: 1\r\n"
+			"Lines: 3\r\nX-Keywords:\r\n\r\n"),
+			BYTES("\r\n"), 0 },
+		{ BYTES("A: b\r\nStatus: \xff\0"), BYTES("A: b\r\n"),
+			TRAIT_NUL | TRAIT_8BIT_HEADER },
+		{ BYTES("Status: RO"), BYTES(""), 0 },
+		{ BYTES("Status"), BYTES("Status\r\n"), TRAIT_NO_HEADER },
+		{ BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"),
+			BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"),
+			0 },
+		{ BYTES("Content-Length-Of-Something-Else: a\r\n"),
+			BYTES("Content-Length-Of-Something-Else: a\r\n"), 0 },
+		{ BYTES("A: b\r\n Status: x\r\n"), BYTES("A: b\r\n Status: x\r\n"), 0 },
+		{ BYTES("A: b\r\n \r\nStatus: x\r\n"), BYTES("A: b\r\n \r\n"), 0 },
+		/* No header at all. */
+		{ BYTES("\r\nx"), BYTES("\r\nx\r\n"), TRAIT_NO_HEADER },
+		{ BYTES("hello\r\n"), BYTES("hello\r\n"), TRAIT_NO_HEADER },
+		{ BYTES("hello"), BYTES("hello\r\n"), TRAIT_NO_HEADER },
+		{ BYTES(": x\r\n"), BYTES(": x\r\n"), TRAIT_NO_HEADER },
+		{ BYTES(" A: x\r\n"), BYTES(" A: x\r\n"), TRAIT_NO_HEADER },
+		{ BYTES("From joe Mon Jan 1\r\n"), BYTES("From joe Mon Jan 1\r\n"),
+			TRAIT_NO_HEADER },
+		{ BYTES("A : x\r\n"), BYTES("A : x\r\n"), 0 },
+		{ BYTES("A\r\n"), BYTES("A\r\n"), TRAIT_NO_HEADER },
+	};
+	size_t i, piece;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned char exact[DIGEST_SIZE], canonical[DIGEST_SIZE];
+
+		sha256(cases[i].message, cases[i].len, exact);
+		sha256(cases[i].canonical, cases[i].canonical_len, canonical);
+		for (piece = 1; piece <= cases[i].len + 1; piece++) {
+			struct digests got;
+
+			digest(cases[i].message, cases[i].len, piece, &got);
+			if (memcmp(got.canonical, canonical, DIGEST_SIZE) != 0)
+				printf("case %zu, pieces of %zu\n", i, piece);
+			CHECK_MEM(got.exact, exact, DIGEST_SIZE);
+			CHECK_MEM(got.canonical, canonical, DIGEST_SIZE);
+			CHECK_MEM(got.head, exact, DIGEST_SIZE);
+			CHECK_INT(got.traits, cases[i].traits);
+			CHECK_INT(got.bytes, cases[i].len);
+		}
+	}
+}
+
+static const char sample[] = "X-UID: 17\r\nReceived: from a\r\n by b; Mon, 1 Jan 2024\n"
+			     "Status: RO\r\n O\r\nSubject: Gr\xc3\xbc\xc3\x9f\x65\r\n\r\n"
+			     "one\ntwo\rthree\r\r\nfour\0five\r\n\r\n\nStatus: x\nlast\r";
+
+/* Every way to cut the sample into three. */
+static void
+test_cuts(void)
+{
+	struct digests whole, got;
+	size_t len = sizeof(sample) - 1, a, b;
+
+	digest(sample, len, len, &whole);
+	CHECK_INT(whole.traits, TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR | TRAIT_8BIT_HEADER);
+	for (a = 0; a <= len; a++) {
+		for (b = a; b <= len; b++) {
+			struct digester *d = digester_new();
+
+			digester_add(d, sample, a);
+			digester_add(d, sample + a, b - a);
+			digester_add(d, sample + b, len - b);
+			digester_end(&d, &got);
+			CHECK_MEM(got.exact, whole.exact, DIGEST_SIZE);
+			CHECK_MEM(got.canonical, whole.canonical, DIGEST_SIZE);
+			CHECK_MEM(got.head, whole.head, DIGEST_SIZE);
+			CHECK_INT(got.traits, whole.traits);
+			CHECK_INT(got.bytes, whole.bytes);
+		}
+	}
+}
+
+static void
+test_long_lines(void)
+{
+	static const struct {
+		size_t letters;
+		unsigned traits;
+	} cases[] = { { 998, 0 }, { 999, TRAIT_LONG_LINE }, { 5000, TRAIT_LONG_LINE } };
+	size_t i, piece;
+
+	for (i = 0; i < 3; i++) {
+		size_t n = cases[i].letters;
+		char *text = malloc(n + 64);
+		struct digests got;
+
+		memcpy(text, "A: b\r\n\r\n", 8);
+		memset(text + 8, 'x', n);
+		memcpy(text + 8 + n, "\r\nxx\r\n", 6);
+		for (piece = 1; piece < 1100; piece += 7) {
+			digest(text, n + 14, piece, &got);
+			CHECK_INT(got.traits, cases[i].traits);
+		}
+		free(text);
+	}
+}
+
+/* The head is the first 64 KiB, whatever the pieces; a canonical form longer than the buffer. */
+static void
+test_head(void)
+{
+	static const size_t lens[] = { 65535, 65536, 65537, 300000 };
+	static const size_t pieces[] = { 1000, 65535, 65536, 65537, 300000 };
+	size_t i, k, n;
+
+	for (i = 0; i < 4; i++) {
+		size_t len = lens[i], canonical_len = 0;
+		char *text = malloc(len), *canonical = malloc(2 * len + 2);
+		unsigned char want[3][DIGEST_SIZE];
+
+		for (n = 0; n < len; n++)
+			text[n] = n % 71 == 70 ? '\n' : (char)('a' + n % 26);
+		memcpy(text, "A: b\n\n", 6);
+		for (n = 0; n < len; n++) {
+			if (text[n] == '\n')
+				canonical[canonical_len++] = '\r';
+			canonical[canonical_len++] = text[n];
+		}
+		if (text[len - 1] != '\n') {
+			memcpy(canonical + canonical_len, "\r\n", 2);
+			canonical_len += 2;
+		}
+		sha256(text, len, want[0]);
+		sha256(canonical, canonical_len, want[1]);
+		sha256(text, len < DIGEST_HEAD_BYTES ? len : DIGEST_HEAD_BYTES, want[2]);
+		for (k = 0; k < 5; k++) {
+			struct digests got;
+
+			digest(text, len, pieces[k], &got);
+			CHECK_MEM(got.exact, want[0], DIGEST_SIZE);
+			CHECK_MEM(got.canonical, want[1], DIGEST_SIZE);
+			CHECK_MEM(got.head, want[2], DIGEST_SIZE);
+			CHECK_INT(got.bytes, len);
+		}
+		free(text);
+		free(canonical);
+	}
+}
+
+static void
+test_free(void)
+{
+	struct digester *d = digester_new();
+
+	digester_add(d, "A: b", 4);
+	digester_free(&d);
+	CHECK(d == NULL);
+	digester_free(&d);
+}
+
+int
+main(void)
+{
+	RUN(test_canonical);
+	RUN(test_cuts);
+	RUN(test_long_lines);
+	RUN(test_head);
+	RUN(test_free);
+	return test_done();
+}
