@@ -128,21 +128,19 @@ ask_silently(int fd, struct typing *typing)
 	return typed;
 }
 
-int
-cli_ask(void *context, const char *what, struct secret **secret_r, struct err *err)
+static int
+ask_terminal(const char *what, struct secret **secret_r, struct err *err)
 {
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	struct typing typing = { .len = 0 };
 	enum typed typed;
 	char safe[200];
 
-	(void)context;
 	*secret_r = NULL;
 	text_safe(safe, sizeof safe, what);
 	if (fd < 0)
 		return err_set(err, ERR_PROFILE,
-			"the password of %s is to be asked for, and there is no terminal", safe);
-	put_text(fd, "Password of ");
+			"%s: it is to be asked for, and there is no terminal", safe);
 	put_text(fd, safe);
 	put_text(fd, ": ");
 	typed = ask_silently(fd, &typing);
@@ -151,8 +149,22 @@ cli_ask(void *context, const char *what, struct secret **secret_r, struct err *e
 		*secret_r = secret_new(typing.bytes, typing.len);
 	secret_wipe(&typing, sizeof typing);
 	if (typed == TYPED_TOO_LONG)
-		return err_set(err, ERR_PROFILE, "a password longer than %d bytes", PASSWORD_MAX);
+		return err_set(err, ERR_PROFILE, "%s: longer than %d bytes", safe, PASSWORD_MAX);
 	if (*secret_r == NULL)
-		return err_set(err, ERR_CANCELLED, "no password was given for %s", safe);
+		return err_set(err, ERR_CANCELLED, "%s: none was given", safe);
+	return 0;
+}
+
+int
+cli_ask(void *context, const char *what, struct secret **secret_r, struct err *err)
+{
+	struct asker *asker = context;
+
+	/* One passphrase seals all secrets of a profile; it is asked for once. */
+	if (asker == NULL || strncmp(what, "passphrase", strlen("passphrase")) != 0)
+		return ask_terminal(what, secret_r, err);
+	if (asker->passphrase == NULL && ask_terminal(what, &asker->passphrase, err) < 0)
+		return -1;
+	*secret_r = secret_ref(asker->passphrase);
 	return 0;
 }

@@ -36,8 +36,14 @@ int cli_load_profile(const char *name, struct profile **profile_r);
 int cli_load_users(const struct profile *profile, const char *file, struct users *users_r);
 /* The admin passwords of both sides; asks on the terminal where the profile says so. */
 int cli_secrets(const struct profile *profile, struct secret **source_r, struct secret **target_r);
+/* Names that are commands and so no profiles; NULL at the end. */
+extern const char *const cli_reserved[];
 int cli_open_ledger(const struct profile *profile, struct ledger **ledger_r);
 
+/* The context of cli_ask(): a passphrase is kept for the next question; may be NULL. */
+struct asker {
+	struct secret *passphrase;
+};
 /* Asks on /dev/tty without echo; the terminal is put back on every way out. See profile_ask. */
 int cli_ask(void *context, const char *what, struct secret **secret_r, struct err *err);
 

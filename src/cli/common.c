@@ -103,7 +103,8 @@ cli_load_users(const struct profile *profile, const char *file, struct users *us
 }
 
 static int
-side_secret(const struct profile_side *side, struct secret **secret_r, struct err *err)
+side_secret(const struct profile_side *side, struct asker *asker, struct secret **secret_r,
+	struct err *err)
 {
 	char *what;
 	int ret;
@@ -111,9 +112,9 @@ side_secret(const struct profile_side *side, struct secret **secret_r, struct er
 	*secret_r = NULL;
 	if (side->admin_password == NULL)
 		return 0;
-	what = xasprintf(
-		"%s at %s", side->admin_user == NULL ? "the admin" : side->admin_user, side->host);
-	ret = profile_secret(side->admin_password, what, cli_ask, NULL, secret_r, err);
+	what = xasprintf("password of %s at %s",
+		side->admin_user == NULL ? "the admin" : side->admin_user, side->host);
+	ret = profile_secret(side->admin_password, what, cli_ask, asker, secret_r, err);
 	free(what);
 	return ret;
 }
@@ -121,16 +122,18 @@ side_secret(const struct profile_side *side, struct secret **secret_r, struct er
 int
 cli_secrets(const struct profile *profile, struct secret **source_r, struct secret **target_r)
 {
+	struct asker asker = { NULL };
 	struct err err = { 0 };
+	int code = 0;
 
 	*target_r = NULL;
-	if (side_secret(&profile->source, source_r, &err) < 0)
-		return cli_fail(&err);
-	if (side_secret(&profile->target, target_r, &err) < 0) {
+	if (side_secret(&profile->source, &asker, source_r, &err) < 0 ||
+		side_secret(&profile->target, &asker, target_r, &err) < 0) {
 		secret_unref(source_r);
-		return cli_fail(&err);
+		code = cli_fail(&err);
 	}
-	return 0;
+	secret_unref(&asker.passphrase);
+	return code;
 }
 
 int

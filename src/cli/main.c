@@ -23,6 +23,10 @@ static const struct subcommand *const commands[] = {
 
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
+const char *const cli_reserved[] = { "run", "check", "status", "stop", "pause", "resume", "skip",
+	"set", "retry", "held", "report", "list", "profile", "help", "users", "verify", "undo",
+	"4d2kms", NULL };
+
 static const struct subcommand *
 find_command(const char *name)
 {
