@@ -8,6 +8,7 @@ from lib.bench import Bench, Failure, group_members
 from lib.imap import Client, ImapError, Mail, parse_date
 from lib.testing import check, check_equal, check_in, check_raises, test
 from lib import utf7
+from servers.cyrus import Cyrus, refuses
 from servers.dovecot import SPECIAL, Dovecot
 
 
@@ -179,3 +180,69 @@ def test_benches_share_nothing(bench):
     check(not os.path.exists(place), "the place is gone")
     check_equal(group_members(proc.pid), [], "processes left")
     check_raises(Failure, bench.run, ["false"])
+
+
+@test()
+def test_cyrus_both_roles(bench):
+    d = Dovecot(bench, {"ann": "secret"})
+    fill_some(d)
+    want = state_of(d, "ann")
+    for unix, alt in (True, True), (True, False), (False, False), (False, True):
+        c = Cyrus(bench, {"ann": "secret"}, unix_separator=unix, alt_namespace=alt)
+        with Client(c.port) as client:
+            client.login("ann", "secret")
+            prefix, separator = client.namespace()
+            check_equal((prefix.decode(), separator), (c.prefix, c.separator), "namespace")
+            for path in sorted(want):
+                if path != ("INBOX",) and want[path].selectable and not refuses(path):
+                    client.create(name_of(path, separator, prefix))
+            client.subscribe(prefix + b"12345")
+            client.fill("INBOX", some_mails(250))
+            client.fill(prefix + b"12345", some_mails(3))
+            have = read_account(client)
+        left_out = [show_path(path) for path in want if refuses(path)]
+        check_equal(left_out, [' lead and "quote" '], "names that Cyrus refuses")
+        check_equal(compare(want, have, {
+            "only_source": left_out, "unsubscribed": ["INBOX"]}), [], "differences")
+        c.wipe("ann")
+        check_equal(sorted(state_of(c, "ann")), [("INBOX",)], "after wipe()")
+        c.stop()
+
+
+@test()
+def test_cyrus_options(bench):
+    c = Cyrus(bench, {"ann": "secret", "bob": "other"}, {"mover": "master"}, quota=30,
+              suppress="UIDPLUS MULTIAPPEND LITERAL+", max_message=20000,
+              folders={"Gesendet": "\\Sent"})
+    cert = bench.cert()[0]
+    for port, tls in (c.tls_port, "tls"), (c.port, "starttls"):
+        with Client(port, "localhost", tls, cert) as client:
+            client.login("mover", "master", authzid="ann")
+            client.select("INBOX")
+    with Client(c.port) as client:
+        client.login("bob", "other")
+        check(not client.capabilities & {b"UIDPLUS", b"MULTIAPPEND", b"LITERAL+"}, "suppressed")
+        for body, what in ((b"Subject: n\r\n\r\n\0\r\n", "NUL"), (b"Subject: b\r\n\r\na\nb\r\n", "LF"),
+                           (b"x: y\r\n\r\n" + b"z" * 30000, "size")):
+            check_equal(client.append("INBOX", body, check=False).status, "NO", what)
+        texts = [client.append("INBOX", b"Subject: q\r\n\r\n" + b"z\r\n" * 4000, check=False).text
+                 for _ in range(4)]
+        check_in("Over quota", texts, "texts (Cyrus gives no response code)")
+    c.add_user("eva", "new")
+    state = state_of(c, "eva")
+    check_in("\\sent", state["Gesendet",].attributes, "special use")
+
+
+@test()
+def test_cyrus_life(bench):
+    c = Cyrus(bench, {"ann": "secret"}, cert="expired")
+    with Client(c.port) as client:
+        client.login("ann", "secret")
+        client.fill("INBOX", some_mails(100))
+    before, group = state_of(c, "ann"), c.process.pid
+    c.kill()
+    check_equal(group_members(group), [], "processes left after kill()")
+    c.start()
+    check_equal(compare(before, state_of(c, "ann")), [], "after a kill and a start")
+    c.stop()
+    check_equal(group_members(group), [], "processes left after stop()")
