@@ -2,5 +2,26 @@
 noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
 	src/net/conn.c src/net/conn.h src/net/dial.c src/net/endpoint.h src/net/net_private.h \
-	src/net/openssl.h src/net/sasl.c src/net/sasl.h src/net/stream.c src/net/stream.h \
-	src/net/tls.c
+	src/net/openssl.h src/net/pace.c src/net/pace.h src/net/sasl.c src/net/sasl.h \
+	src/net/stream.c src/net/stream.h src/net/tls.c
+
+NET_TEST_LIBS = src/net/libnet.a src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS)
+NET_TEST_PEER = src/net/testpeer.c src/net/testpeer.h
+src_net_tests = src/net/test_conn src/net/test_stream src/net/test_sasl src/net/test_pace
+check_PROGRAMS += $(src_net_tests)
+UNIT_TESTS += $(src_net_tests)
+TSAN_TESTS += src/net/test_conn src/net/test_stream src/net/test_pace
+src_net_test_conn_SOURCES = src/net/test_conn.c $(NET_TEST_PEER)
+src_net_test_conn_LDADD = $(NET_TEST_LIBS)
+src_net_test_stream_SOURCES = src/net/test_stream.c $(NET_TEST_PEER)
+src_net_test_stream_LDADD = $(NET_TEST_LIBS)
+src_net_test_sasl_SOURCES = src/net/test_sasl.c
+src_net_test_sasl_LDADD = $(NET_TEST_LIBS)
+src_net_test_pace_SOURCES = src/net/test_pace.c
+src_net_test_pace_LDADD = $(NET_TEST_LIBS)
+
+FUZZERS += src/net/fuzz_base64
+src_net_fuzz_base64_SOURCES = src/net/fuzz_base64.c
+src_net_fuzz_base64_LDADD = $(NET_TEST_LIBS)
+EXTRA_DIST += src/net/fuzz_base64.dict
+EXTRA_DIST += doc/net.md

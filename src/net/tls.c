@@ -224,7 +224,8 @@ check_text(int code)
 		{ X509_V_ERR_CERT_NOT_YET_VALID, "it is not valid yet" },
 		{ X509_V_ERR_HOSTNAME_MISMATCH, "it is for another host name" },
 		{ X509_V_ERR_IP_ADDRESS_MISMATCH, "it is not for this address" },
-		{ X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "it is self-signed and not trusted here" },
+		{ X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+			"it is self-signed and not trusted here" },
 		{ X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "its root is not trusted here" },
 		{ X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "its issuer is not known" },
 		{ X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "its issuer is not known" },
@@ -242,7 +243,7 @@ static void
 refuse(struct tls *tls, X509 *cert, const char *pin, const char *why)
 {
 	struct str names;
-	char end[24];
+	char end[40];
 
 	str_init(&names, NAMES_LIMIT);
 	cert_names(cert, &names);
@@ -250,6 +251,52 @@ refuse(struct tls *tls, X509 *cert, const char *pin, const char *why)
 	err_set(&tls->verdict, ERR_CERT, "certificate refused: %s; pin %s, ends %s, for %s", why,
 		pin, end, names.len > 0 ? str_get(&names) : "no name");
 	str_clear(&names);
+}
+
+/* A second look at the same chain, with what has been added to the store since. */
+static int
+verify_again(struct tls *tls, X509_STORE_CTX *store, X509 *cert)
+{
+	X509_STORE_CTX *again = X509_STORE_CTX_new();
+	int code = X509_V_ERR_OUT_OF_MEM;
+
+	if (again != NULL && X509_STORE_CTX_init(again, SSL_CTX_get_cert_store(tls->ctx), cert,
+				     X509_STORE_CTX_get0_untrusted(store)) == 1) {
+		X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(again);
+
+		/* As OpenSSL sets up the first one. */
+		X509_STORE_CTX_set_default(again, "ssl_server");
+		X509_VERIFY_PARAM_set_auth_level(param, SSL_get_security_level(tls->ssl));
+		X509_VERIFY_PARAM_set1(param, SSL_get0_param(tls->ssl));
+		code = X509_verify_cert(again) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(again);
+	}
+	X509_STORE_CTX_free(again);
+	return code;
+}
+
+/* X509_V_OK or the check that failed. The system's certificates are looked up in its directory,
+ * by hash; only where that knows no issuer is its one large file read: that takes 25 ms, which
+ * each connection would pay. */
+static int
+verify(struct tls *tls, X509_STORE_CTX *store, X509 *cert)
+{
+	int code = X509_verify_cert(store) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(store);
+
+	switch (code) {
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		/* Where there is no such file, the same check fails again. */
+		(void)SSL_CTX_set_default_verify_file(tls->ctx);
+		code = verify_again(tls, store, cert);
+		X509_STORE_CTX_set_error(store, code);
+		break;
+	default:
+		break;
+	}
+	return code;
 }
 
 /* Called by OpenSSL with the server's chain; 1 accepts it. */
@@ -260,6 +307,7 @@ judge(X509_STORE_CTX *store, void *arg)
 	X509 *cert = X509_STORE_CTX_get0_cert(store);
 	const char *why = NULL;
 	char pin[PIN_SIZE];
+	int code;
 
 	if (cert == NULL || !cert_pin(cert, pin)) {
 		err_set(&tls->verdict, ERR_CERT, "the certificate cannot be read");
@@ -267,8 +315,9 @@ judge(X509_STORE_CTX *store, void *arg)
 	}
 	switch (tls->ep->verify) {
 	case VERIFY_YES:
-		if (X509_verify_cert(store) != 1)
-			why = check_text(X509_STORE_CTX_get_error(store));
+		code = verify(tls, store, cert);
+		if (code != X509_V_OK)
+			why = check_text(code);
 		break;
 	case VERIFY_PIN:
 		if (!pin_matches(tls->ep->pin, pin))
@@ -332,7 +381,7 @@ load_trust(struct tls *tls, struct err *err)
 {
 	if (tls->ep->verify != VERIFY_YES)
 		return 0;
-	if (SSL_CTX_set_default_verify_paths(tls->ctx) != 1)
+	if (SSL_CTX_set_default_verify_dir(tls->ctx) != 1)
 		return err_set(err, ERR_CERT, "the system's trusted certificates cannot be read");
 	if (tls->ep->ca_file != NULL &&
 		SSL_CTX_load_verify_locations(tls->ctx, tls->ep->ca_file, NULL) != 1)

@@ -1,0 +1,50 @@
+/* pace.h - how hard each host may be worked: slots, back-off, and a stop after refused logins. */
+#ifndef NET_PACE_H
+#define NET_PACE_H
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "net/endpoint.h"
+
+/* One per process, any thread. A host is a name and a port, compared without regard to case. */
+struct pace;
+
+/* So many logins in a row may be refused by a host before no more are tried: ban lists such as
+ * fail2ban's count to about this. */
+#define PACE_AUTH_FAILURES 5
+
+/* slots: how many accounts may be connected to one host at the same time, at least 1. */
+struct pace *pace_new(unsigned slots);
+void pace_free(struct pace **pace); /* nobody may hold or wait for a slot; NULL is fine */
+/* From now on; who is above the new number keeps its slot. host NULL: all hosts for which none was
+ * set by name. */
+void pace_set_slots(struct pace *pace, const char *host, unsigned port, unsigned slots);
+
+/* Blocks until a slot of the host is free, its back-off over and nobody came earlier.
+ *   returns  0 and the slot is held until pace_leave(); or -1 with ERR_CANCELLED, or at once
+ *            ERR_AUTH where logins are no longer tried */
+int pace_enter(struct pace *pace, const char *host, unsigned port, const struct cancel *cancel,
+	struct err *err);
+void pace_leave(struct pace *pace, const char *host, unsigned port);
+
+/* Both slots of a job, taken in one order by all (host name, then port; both at once where they
+ * are one host), so that jobs never wait for each other in a ring. Two accounts may always enter
+ * a host that nobody uses, also if its limit is 1. All or none. */
+int pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpoint *target,
+	const struct cancel *cancel, struct err *err);
+void pace_leave2(struct pace *pace, const struct endpoint *source, const struct endpoint *target);
+
+/* Before each further login of one who holds a slot (a reconnect): waits out the back-off.
+ * Returns as pace_enter(). */
+int pace_login(struct pace *pace, const char *host, unsigned port, const struct cancel *cancel,
+	struct err *err);
+/* The host asked for patience ([UNAVAILABLE], [LIMIT], a refused connection): nobody logs in to
+ * it for ms from now. Never shortens a longer one. */
+void pace_backoff(struct pace *pace, const char *host, unsigned port, unsigned ms);
+
+/* What came of a login. address: ours, as conn_local() gives it, for the text; may be NULL. */
+void pace_auth_failed(struct pace *pace, const char *host, unsigned port, const char *address);
+/* A login succeeded, or the admin says to try again: the count starts anew. */
+void pace_auth_ok(struct pace *pace, const char *host, unsigned port);
+
+#endif

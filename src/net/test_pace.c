@@ -1,0 +1,318 @@
+/* test_pace.c - slots, back-off and the stop after refused logins, with many threads. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/test.h"
+#include "net/pace.h"
+
+#include "base/banned.h"
+
+#define HOST "imap.example"
+
+static struct endpoint
+endpoint(const char *host, unsigned port)
+{
+	return (struct endpoint){ .host = host, .port = port };
+}
+
+/* Workers that enter, count how many are inside, and leave. */
+struct crowd {
+	struct pace *pace;
+	atomic_uint inside, most, done;
+};
+
+static void *
+run_single(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct err err = { 0 };
+	unsigned now, most;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		/* The name's case does not make another host. */
+		if (pace_enter(crowd->pace, i % 2 ? HOST : "IMAP.Example", 993, NULL, &err) != 0)
+			return NULL;
+		now = atomic_fetch_add(&crowd->inside, 1) + 1;
+		most = atomic_load(&crowd->most);
+		while (now > most && !atomic_compare_exchange_weak(&crowd->most, &most, now))
+			;
+		clock_sleep_ms(1);
+		atomic_fetch_sub(&crowd->inside, 1);
+		pace_leave(crowd->pace, HOST, 993);
+	}
+	atomic_fetch_add(&crowd->done, 1);
+	return NULL;
+}
+
+static void
+test_slots(void)
+{
+	struct crowd crowd = { .pace = pace_new(3) };
+	pthread_t threads[12];
+	size_t i;
+
+	for (i = 0; i < 12; i++)
+		pthread_create(&threads[i], NULL, run_single, &crowd);
+	for (i = 0; i < 12; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_INT(crowd.done, 12);
+	CHECK_INT(crowd.most, 3);
+	pace_free(&crowd.pace);
+	CHECK(crowd.pace == NULL);
+	pace_free(&crowd.pace);
+}
+
+/* One thread that enters once. */
+struct one {
+	struct pace *pace;
+	struct cancel *cancel;
+	const char *host;
+	atomic_int ret; /* 1 while waiting */
+	struct err err;
+	int64_t entered_ms;
+	pthread_t thread;
+};
+
+static void *
+run_one(void *arg)
+{
+	struct one *one = arg;
+	int ret = pace_enter(one->pace, one->host, 993, one->cancel, &one->err);
+
+	one->entered_ms = clock_ms();
+	atomic_store(&one->ret, ret);
+	return NULL;
+}
+
+static void
+one_start(struct one *one, struct pace *pace)
+{
+	*one = (struct one){ .pace = pace, .host = HOST, .ret = 1, .cancel = cancel_new() };
+	pthread_create(&one->thread, NULL, run_one, one);
+}
+
+static void
+one_join(struct one *one)
+{
+	pthread_join(one->thread, NULL);
+	cancel_free(&one->cancel);
+}
+
+static void
+test_slots_live(void)
+{
+	struct pace *pace = pace_new(1);
+	struct err err = { 0 };
+	struct one one[2];
+
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	CHECK_INT(pace_enter(pace, HOST, 143, NULL, &err), 0); /* another port is another host */
+	pace_leave(pace, HOST, 143);
+	one_start(&one[0], pace);
+	one_start(&one[1], pace);
+	clock_sleep_ms(30); /* nothing to wait for: they must still be there */
+	CHECK_INT(one[0].ret, 1);
+	CHECK_INT(one[1].ret, 1);
+	pace_set_slots(pace, NULL, 0, 3);
+	one_join(&one[0]);
+	one_join(&one[1]);
+	CHECK_INT(one[0].ret, 0);
+	CHECK_INT(one[1].ret, 0);
+	/* Fewer: nobody is thrown out, the next waits until there is room. */
+	pace_set_slots(pace, HOST, 993, 2);
+	one_start(&one[0], pace);
+	pace_leave(pace, HOST, 993);
+	clock_sleep_ms(30);
+	CHECK_INT(one[0].ret, 1);
+	pace_leave(pace, HOST, 993);
+	one_join(&one[0]);
+	CHECK_INT(one[0].ret, 0);
+	pace_leave(pace, HOST, 993);
+	pace_leave(pace, HOST, 993);
+	pace_free(&pace);
+}
+
+static void
+test_cancel(void)
+{
+	struct pace *pace = pace_new(1);
+	struct err err = { 0 };
+	struct one one[2];
+	int64_t fired;
+
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	one_start(&one[0], pace);
+	one_start(&one[1], pace);
+	clock_sleep_ms(30);
+	fired = clock_ms();
+	cancel_fire(one[0].cancel);
+	one_join(&one[0]);
+	CHECK_INT(one[0].ret, -1);
+	CHECK_INT(one[0].err.code, ERR_CANCELLED);
+	CHECK(one[0].entered_ms - fired < 100);
+	CHECK_INT(one[1].ret, 1);
+	pace_leave(pace, HOST, 993);
+	one_join(&one[1]); /* who left the queue does not block the next */
+	CHECK_INT(one[1].ret, 0);
+	pace_leave(pace, HOST, 993);
+	pace_free(&pace);
+}
+
+static void
+test_backoff(void)
+{
+	struct pace *pace = pace_new(2);
+	struct cancel *cancel = cancel_new();
+	struct err err = { 0 };
+	int64_t start = clock_ms();
+
+	pace_backoff(pace, HOST, 993, 200);
+	pace_backoff(pace, HOST, 993, 10); /* does not shorten it */
+	CHECK_INT(pace_enter(pace, "other.example", 993, NULL, &err), 0);
+	CHECK(clock_ms() - start < 150);
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	CHECK(clock_ms() - start >= 200);
+	/* Who holds a slot waits before it logs in again. */
+	start = clock_ms();
+	pace_backoff(pace, HOST, 993, 100);
+	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), 0);
+	CHECK(clock_ms() - start >= 100);
+	/* Also where no slot is free. */
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), 0);
+	pace_backoff(pace, HOST, 993, 60000);
+	cancel_fire(cancel);
+	CHECK_INT(pace_login(pace, HOST, 993, cancel, &err), -1);
+	CHECK_INT(err.code, ERR_CANCELLED);
+	pace_leave(pace, HOST, 993);
+	pace_leave(pace, HOST, 993);
+	pace_leave(pace, "other.example", 993);
+	cancel_free(&cancel);
+	pace_free(&pace);
+}
+
+static void
+test_auth_failures(void)
+{
+	struct pace *pace = pace_new(1);
+	struct err err = { 0 };
+	struct one one;
+	int i;
+
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	one_start(&one, pace);
+	for (i = 0; i < PACE_AUTH_FAILURES - 1; i++)
+		pace_auth_failed(pace, HOST, 993, "192.0.2.10");
+	pace_auth_ok(pace, HOST, 993); /* in a row, it says */
+	for (i = 0; i < PACE_AUTH_FAILURES - 1; i++)
+		pace_auth_failed(pace, HOST, 993, "192.0.2.10");
+	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), 0);
+	CHECK_INT(one.ret, 1);
+	pace_auth_failed(pace, HOST, 993, NULL);
+	one_join(&one); /* also who was waiting is told */
+	CHECK_INT(one.ret, -1);
+	CHECK_INT(one.err.code, ERR_AUTH);
+	CHECK_STR(one.err.text,
+		"imap.example:993: 5 logins in a row were refused, no more are tried, or the "
+		"server "
+		"may ban this machine. Check the logins; if it is banned, allow 192.0.2.10 there");
+	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), -1);
+	CHECK_INT(err.code, ERR_AUTH);
+	CHECK_INT(pace_enter(pace, "other.example", 993, NULL, &err), 0);
+	pace_leave(pace, "other.example", 993);
+	pace_leave(pace, HOST, 993);
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), -1);
+	pace_auth_ok(pace, HOST, 993);
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	pace_leave(pace, HOST, 993);
+	pace_free(&pace);
+}
+
+/* Jobs whose source is the other's target, and jobs within one host. */
+struct pair {
+	struct pace *pace;
+	struct endpoint source, target;
+	atomic_uint *done;
+};
+
+static void *
+run_pair(void *arg)
+{
+	struct pair *pair = arg;
+	struct err err = { 0 };
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		if (pace_enter2(pair->pace, &pair->source, &pair->target, NULL, &err) != 0)
+			return NULL;
+		pace_leave2(pair->pace, &pair->source, &pair->target);
+	}
+	atomic_fetch_add(pair->done, 1);
+	return NULL;
+}
+
+static void
+check_pairs(unsigned slots)
+{
+	static const struct {
+		const char *source, *target;
+	} hosts[] = { { "a", "b" }, { "b", "a" }, { "a", "a" }, { "A", "a" }, { "b", "c" },
+		{ "c", "a" }, { "b", "b" }, { "B", "A" } };
+	struct pace *pace = pace_new(slots);
+	atomic_uint done = 0;
+	struct pair pairs[8];
+	pthread_t threads[8];
+	size_t i;
+
+	for (i = 0; i < 8; i++) {
+		pairs[i] = (struct pair){ pace, endpoint(hosts[i].source, 993),
+			endpoint(hosts[i].target, 993), &done };
+		pthread_create(&threads[i], NULL, run_pair, &pairs[i]);
+	}
+	for (i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_INT(done, 8);
+	pace_free(&pace);
+}
+
+static void
+test_no_ring(void)
+{
+	check_pairs(1);
+	check_pairs(2);
+	check_pairs(3);
+}
+
+/* Of two, the first is given back when the second cannot be had. */
+static void
+test_all_or_none(void)
+{
+	struct pace *pace = pace_new(1);
+	struct endpoint a = endpoint("a", 993), b = endpoint("b", 993), b2 = endpoint("b", 143);
+	struct err err = { 0 };
+	int i;
+
+	for (i = 0; i < PACE_AUTH_FAILURES; i++)
+		pace_auth_failed(pace, "b", 993, NULL);
+	CHECK_INT(pace_enter2(pace, &a, &b, NULL, &err), -1);
+	CHECK_INT(err.code, ERR_AUTH);
+	CHECK(strstr(err.text, "allow this machine's address there") != NULL);
+	CHECK_INT(pace_enter2(pace, &b2, &a, NULL, &err), 0); /* a was free again */
+	pace_leave2(pace, &b2, &a);
+	pace_free(&pace);
+}
+
+int
+main(void)
+{
+	RUN(test_slots);
+	RUN(test_slots_live);
+	RUN(test_cancel);
+	RUN(test_backoff);
+	RUN(test_auth_failures);
+	RUN(test_no_ring);
+	RUN(test_all_or_none);
+	return test_done();
+}
