@@ -59,26 +59,29 @@ class Body:
 
 
 class Canonical:
-    """Digest with line ends as CRLF and NUL as 0x80: what repairing servers keep equal."""
+    """Digest of what repairing servers keep equal: each line end (CRLF, LF, CR; several CRs
+    before an LF are one) as CRLF, NUL as 0x80, a last line without an end as with one."""
+
+    LINE_END = re.compile(rb"\r*\n|\r")
 
     def __init__(self):
         self.digest = hashlib.sha256()
-        self.cr = False
+        self.pending, self.open = b"", False
 
     def update(self, data):
-        data = bytes(data).replace(b"\0", b"\x80")
-        if self.cr:
-            data = b"\r" + data
-            self.cr = False
-        if data.endswith(b"\r"):
-            self.cr = True
-            data = data[:-1]
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-        self.digest.update(data)
+        data = self.pending + bytes(data)
+        kept = data.rstrip(b"\r")
+        self.pending = data[len(kept):]
+        if kept:
+            text = self.LINE_END.sub(b"\r\n", kept.replace(b"\0", b"\x80"))
+            self.open = not text.endswith(b"\n")
+            self.digest.update(text)
 
     def hexdigest(self):
         digest = self.digest.copy()
-        if self.cr:
+        if self.pending:
+            digest.update(b"\r\n" * len(self.pending))
+        elif self.open:
             digest.update(b"\r\n")
         return digest.hexdigest()
 

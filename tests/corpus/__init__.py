@@ -1,0 +1,1 @@
+"""Mail to move: what is hard to copy, and what looks like an office's mail."""
