@@ -7,6 +7,7 @@ src_mail_libmail_a_SOURCES = \
 	src/mail/folder.c src/mail/folder.h \
 	src/mail/date.c src/mail/date.h \
 	src/mail/digest.c src/mail/digest.h \
+	src/mail/header.c src/mail/header.h \
 	src/mail/folder_names.c \
 	src/mail/utf8_private.h
 
@@ -17,14 +18,16 @@ check_PROGRAMS += \
 	src/mail/test_item \
 	src/mail/test_folder \
 	src/mail/test_date \
-	src/mail/test_digest
+	src/mail/test_digest \
+	src/mail/test_header
 UNIT_TESTS += \
 	src/mail/test_uidset \
 	src/mail/test_utf7 \
 	src/mail/test_item \
 	src/mail/test_folder \
 	src/mail/test_date \
-	src/mail/test_digest
+	src/mail/test_digest \
+	src/mail/test_header
 src_mail_test_uidset_SOURCES = src/mail/test_uidset.c
 src_mail_test_uidset_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_utf7_SOURCES = src/mail/test_utf7.c
@@ -37,6 +40,8 @@ src_mail_test_date_SOURCES = src/mail/test_date.c
 src_mail_test_date_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_digest_SOURCES = src/mail/test_digest.c
 src_mail_test_digest_LDADD = $(MAIL_TEST_LIBS)
+src_mail_test_header_SOURCES = src/mail/test_header.c
+src_mail_test_header_LDADD = $(MAIL_TEST_LIBS)
 
 FUZZERS += src/mail/fuzz_utf7 src/mail/fuzz_date
 src_mail_fuzz_utf7_SOURCES = src/mail/fuzz_utf7.c
