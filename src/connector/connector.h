@@ -91,6 +91,7 @@ struct store_entry {
 	uint64_t row;
 	unsigned attempt, steps; /* ladder steps applied, a bit each */
 	unsigned reason;
+	struct digests *sent;    /* owned: of the repaired body; NULL = as received */
 };
 
 /* Messages for one target folder that travel together. */
@@ -105,7 +106,9 @@ struct batch {
 	/* Filled by the connector: of SELECT or APPENDUID; 0 = not told. */
 	uint32_t uidvalidity;
 	bool one_command;            /* all entries went in one command (all or none) */
-	void *owner;                 /* the engine's own */
+	/* The engine's own; the connector leaves these alone. */
+	void *owner;
+	uint32_t bound;              /* of the intent */
 };
 struct batch *batch_new(size_t capacity);
 void batch_free(struct batch **batch); /* with its entries; NULL is fine */

@@ -1,0 +1,264 @@
+/* fetch.c - open fetches: what was asked, what has come, who gets it.
+ *
+ * A fetch is an EXAMINE (or SELECT) and one or more UID FETCH commands, sent without waiting; the
+ * next folder's may follow at once. An answer belongs to the fetch of the folder that is selected
+ * when it comes, and to the UID it names, never to a position. When the EXAMINE failed or showed
+ * another UIDVALIDITY, all answers up to the fetch's own tags are thrown away: some servers keep
+ * the folder before it selected. */
+#include "connector/imap/imap_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+struct ready {
+	struct ready *next;
+	struct message *message;
+};
+
+struct fetch_op {
+	struct fetch_op *next;
+	const struct folder *folder; /* borrowed until its end */
+	struct selection *selection; /* NULL: nothing was asked */
+	enum fetch_what what;
+	struct uidset asked, seen;
+	size_t waiting; /* commands without an answer */
+	bool failed;
+	struct err err;
+	struct ready *first, **last;
+};
+
+static void
+op_free(struct fetch_op *op)
+{
+	struct ready *next;
+
+	for (struct ready *ready = op->first; ready != NULL; ready = next) {
+		next = ready->next;
+		message_free(&ready->message);
+		free(ready);
+	}
+	uidset_clear(&op->asked);
+	uidset_clear(&op->seen);
+	selection_unref(&op->selection);
+	free(op);
+}
+
+void
+fetch_clear(struct session *s)
+{
+	struct fetch_op *next;
+
+	for (struct fetch_op *op = s->fetch_first; op != NULL; op = next) {
+		next = op->next;
+		op_free(op);
+	}
+	s->fetch_first = s->fetch_last = NULL;
+}
+
+enum fetch_what
+fetch_op_what(const struct fetch_op *op)
+{
+	return op->what;
+}
+
+bool
+fetch_is_oldest(const struct session *s, const struct fetch_op *op)
+{
+	return s->fetch_first == op;
+}
+
+static bool
+takes_answers(const struct session *s, const struct fetch_op *op)
+{
+	return op->waiting > 0 && !op->failed && op->selection == s->current;
+}
+
+size_t
+fetch_wanting(const struct session *s)
+{
+	size_t count = 0;
+
+	for (const struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
+		if (takes_answers(s, op) && op->what != FETCH_META)
+			count++;
+	}
+	return count;
+}
+
+struct fetch_op *
+fetch_wanted(struct session *s, uint32_t uid, bool has_body)
+{
+	for (struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
+		if (takes_answers(s, op) && has_body == (op->what != FETCH_META) &&
+			uidset_has(&op->asked, uid) && !uidset_has(&op->seen, uid))
+			return op;
+	}
+	return NULL;
+}
+
+void
+fetch_give(struct fetch_op *op, struct message **message)
+{
+	struct ready *ready = xcalloc(1, sizeof(*ready));
+
+	uidset_add(&op->seen, (*message)->item->uid, (*message)->item->uid);
+	ready->message = *message;
+	*message = NULL;
+	*op->last = ready;
+	op->last = &ready->next;
+}
+
+static void
+op_fail(struct fetch_op *op, const struct err *err)
+{
+	if (op->failed)
+		return;
+	op->failed = true;
+	op->err = *err;
+}
+
+void
+fetch_selected(struct session *s, struct selection *selection)
+{
+	struct err err = { 0 };
+
+	for (struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
+		if (op->selection != selection)
+			continue;
+		if (selection->state == SELECTION_FAILED)
+			op_fail(op, &selection->err);
+		else if (selection_check(selection, op->folder, &err) != 0)
+			op_fail(op, &err);
+	}
+}
+
+static void
+fetch_done(struct session *s, const struct command *command, enum reply_status status,
+	const struct resp_text *resp)
+{
+	struct fetch_op *op = command->owner;
+	struct err err = { 0 };
+	enum err_code code = refusal_code(REFUSED_FOLDER, resp);
+
+	(void)s;
+	op->waiting--;
+	/* Expunged by someone else meanwhile: those just do not come. */
+	if (status == REPLY_OK || (status == REPLY_NO && code == ERR_VANISHED))
+		return;
+	err_set(&err, status == REPLY_BAD ? ERR_BAD : code, "%s: UID FETCH: %.*s", op->folder->key,
+		(int)resp->text_len, resp->text);
+	op_fail(op, &err);
+}
+
+static int
+send_fetches(struct session *s, struct fetch_op *op, struct err *err)
+{
+	static const char *const items[] = {
+		[FETCH_META] = "(UID FLAGS INTERNALDATE RFC822.SIZE)",
+		[FETCH_BODY] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+		[FETCH_HEAD] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.65536>)",
+	};
+	size_t wrote, from = 0;
+	struct str set;
+	int ret = 0;
+
+	str_init(&set, COMMAND_LINE_MAX);
+	while (from < op->asked.count && ret == 0) {
+		str_reset(&set);
+		wrote = uidset_write(&set, &op->asked, from, COMMAND_LINE_MAX - 200);
+		if (wrote == 0)
+			BUG("a UID range does not fit a command");
+		from += wrote;
+		command_begin(s, "UID FETCH");
+		command_addf(s, " %s %s", str_get(&set), items[op->what]);
+		op->waiting++;
+		ret = command_send(s, fetch_done, op, 0, err);
+	}
+	str_clear(&set);
+	return ret;
+}
+
+static void
+op_append(struct session *s, struct fetch_op *op)
+{
+	if (s->fetch_last != NULL)
+		s->fetch_last->next = op;
+	else
+		s->fetch_first = op;
+	s->fetch_last = op;
+}
+
+int
+imap_fetch_start(struct session *s, const struct folder *folder, const struct uidset *set,
+	enum fetch_what what, struct err *err)
+{
+	struct fetch_op *op, *last = s->fetch_last;
+	struct selection *selection = NULL;
+	/* A new view of the folder, unless fetches of it are on their way. */
+	bool reuse = last != NULL && last->selection != NULL && last->selection == s->sent;
+
+	if (session_alive(s, err) != 0)
+		return -1;
+	if (set->count > 0 && selection_send(s, folder, reuse, &selection, err) != 0)
+		return -1;
+	op = xcalloc(1, sizeof(*op));
+	op->folder = folder;
+	op->selection = selection;
+	op->what = what;
+	op->last = &op->first;
+	for (size_t i = 0; i < set->count; i++)
+		uidset_add(&op->asked, set->ranges[i].first, set->ranges[i].last);
+	op_append(s, op);
+	if (selection != NULL && selection->state != SELECTION_SENT)
+		fetch_selected(s, selection);
+	if (send_fetches(s, op, err) != 0)
+		return -1;
+	return command_flush(s, err);
+}
+
+static int
+op_end(struct session *s, struct err *err)
+{
+	struct fetch_op *op = s->fetch_first;
+	int ret = 0;
+
+	s->fetch_first = op->next;
+	if (s->fetch_first == NULL)
+		s->fetch_last = NULL;
+	if (op->failed) {
+		ret = -1;
+		if (err != NULL)
+			*err = op->err;
+	}
+	op_free(op);
+	return ret;
+}
+
+int
+imap_fetch_next(struct session *s, struct message **message_r, struct err *err)
+{
+	struct fetch_op *op = s->fetch_first;
+	struct ready *ready;
+	int ret;
+
+	if (op == NULL)
+		return session_alive(s, err);
+	while (op->first == NULL && op->waiting > 0) {
+		s->fetching = true;
+		ret = session_pump(s, err);
+		s->fetching = false;
+		if (ret != 0)
+			return -1;
+	}
+	if (op->first == NULL)
+		return op_end(s, err);
+	ready = op->first;
+	op->first = ready->next;
+	if (op->first == NULL)
+		op->last = &op->first;
+	*message_r = ready->message;
+	free(ready);
+	return 1;
+}
