@@ -15,14 +15,15 @@
 struct engine;
 
 enum command_kind {
-	CMD_PAUSE,  /* matching accounts end the batch in flight and wait */
+	CMD_PAUSE, /* matching accounts end the batch in flight and wait */
 	CMD_RESUME,
-	CMD_STOP,   /* matching accounts end what is in flight and stay resumable; all: the run ends */
-	CMD_SKIP,   /* matching accounts that are not done are skipped by the admin */
-	CMD_RETRY,  /* failed items (of `reason`) of matching accounts are tried again */
-	CMD_JOBS,   /* value: mailboxes at a time, from now on */
-	CMD_ROWS,   /* which rows the snapshots shall carry: value = first, value2 = how many */
-	CMD_PING    /* nothing; the answer shows that the engine is there */
+	CMD_STOP,  /* matching accounts end what is in flight and stay resumable; all: the run ends
+		    */
+	CMD_SKIP,  /* matching accounts that are not done are skipped by the admin */
+	CMD_RETRY, /* failed items (of `reason`) of matching accounts are tried again */
+	CMD_JOBS,  /* value: mailboxes at a time, from now on */
+	CMD_ROWS,  /* which rows the snapshots shall carry: value = first, value2 = how many */
+	CMD_PING   /* nothing; the answer shows that the engine is there */
 };
 
 struct command {
@@ -39,11 +40,11 @@ enum run_state { RUN_IDLE, RUN_STARTING, RUN_WORKING, RUN_PAUSED, RUN_STOPPING, 
 struct snapshot_row {
 	uint64_t account;
 	char user[128], target[128];
-	char folder[128];   /* now at work, or "" */
-	char state[24];     /* account_state_name() */
-	bool open;          /* not ended */
+	char folder[128]; /* now at work, or "" */
+	char state[24];   /* account_state_name() */
+	bool open;        /* not ended */
 	bool failed;
-	char text[240];     /* why it failed or waits, or "" */
+	char text[240];                   /* why it failed or waits, or "" */
 	uint64_t items_found, items_done; /* done: rows with an end state */
 	uint64_t items_copied, items_skipped, items_failed, items_held;
 	uint64_t bytes_found, bytes_done;
@@ -57,21 +58,21 @@ struct snapshot_totals {
 	uint64_t accounts, accounts_done, accounts_failed, accounts_open;
 	uint64_t items_found, items_done, items_copied, items_skipped, items_failed, items_held,
 		items_vanished;
-	uint64_t copied_now;  /* in this run */
+	uint64_t copied_now; /* in this run */
 	uint64_t bytes_found, bytes_done, bytes_now;
 	double bytes_per_s, items_per_s; /* lately */
-	int64_t eta_s;        /* -1: not known */
-	int64_t started;      /* UTC */
+	int64_t eta_s;                   /* -1: not known */
+	int64_t started;                 /* UTC */
 	uint64_t elapsed_ms;
-	unsigned percent;     /* 100 only when every account and row has its end */
-	int exit_code;        /* RUN_ENDED: as the process will say */
-	char error[240];      /* of the run, or "" */
-	char report[512];     /* path of report.txt once written, or "" */
+	unsigned percent; /* 100 only when every account and row has its end */
+	int exit_code;    /* RUN_ENDED: as the process will say */
+	char error[240];  /* of the run, or "" */
+	char report[512]; /* path of report.txt once written, or "" */
 };
 
 #define SNAPSHOT_ROWS 256
 struct snapshot {
-	uint64_t revision;  /* grows with every change */
+	uint64_t revision; /* grows with every change */
 	struct snapshot_totals totals;
 	uint64_t first_row; /* index of rows[0] among all accounts, in user-list order */
 	size_t row_count;
@@ -79,18 +80,20 @@ struct snapshot {
 };
 
 enum engine_event_kind {
-	ENGINE_ANSWER,  /* to a command: `id` is engine_send()'s; code ERR_NONE = done */
-	ENGINE_NOTE, ENGINE_WARNING, ENGINE_ERROR,
+	ENGINE_ANSWER, /* to a command: `id` is engine_send()'s; code ERR_NONE = done */
+	ENGINE_NOTE,
+	ENGINE_WARNING,
+	ENGINE_ERROR,
 	ENGINE_ACCOUNT, /* an account changed its state: text = the state's name */
 	ENGINE_ENDED    /* the run is over; value = exit code */
 };
 
 struct event {
-	uint64_t seq;      /* 1, 2, 3 ...; a gap = events dropped */
-	uint64_t id;       /* ENGINE_ANSWER */
-	int64_t time;      /* UTC */
+	uint64_t seq; /* 1, 2, 3 ...; a gap = events dropped */
+	uint64_t id;  /* ENGINE_ANSWER */
+	int64_t time; /* UTC */
 	enum engine_event_kind kind;
-	uint64_t account;  /* 0 = of the run */
+	uint64_t account; /* 0 = of the run */
 	enum err_code code;
 	uint64_t value;
 	char user[128], folder[128], text[240];
@@ -116,7 +119,8 @@ void engine_snapshot(struct engine *engine, struct snapshot *snapshot_r);
 /* Events with seq > after, oldest first, at most max. What nobody fetched in time is dropped,
  * answers never. */
 size_t engine_events(struct engine *engine, uint64_t after, struct event *out, size_t max);
-/* Readable when either has news; reading it is engine_snapshot()'s and engine_events()'s business. */
+/* Readable when either has news; reading it is engine_snapshot()'s and engine_events()'s business.
+ */
 int engine_wake_fd(const struct engine *engine);
 /* False once the other side is gone (socket) or the engine ended and was joined (local). */
 bool engine_alive(const struct engine *engine);

@@ -9,9 +9,9 @@
 #include "users/users.h"
 
 enum engine_task {
-	TASK_RUN,   /* move */
-	TASK_DRY,   /* plan and count; both sides opened read-only, the ledger not written */
-	TASK_CHECK  /* preflight of every account: a verdict per row; both sides read-only */
+	TASK_RUN,  /* move */
+	TASK_DRY,  /* plan and count; both sides opened read-only, the ledger not written */
+	TASK_CHECK /* preflight of every account: a verdict per row; both sides read-only */
 };
 
 /* All borrowed until the engine is closed. */
@@ -19,7 +19,7 @@ struct engine_config {
 	const struct profile *profile;
 	const struct users *users;
 	struct secret *source_admin, *target_admin; /* resolved; NULL where none */
-	struct ledger *ledger; /* LEDGER_WRITE for TASK_RUN */
+	struct ledger *ledger;                      /* LEDGER_WRITE for TASK_RUN */
 	struct log *log;
 	const char *state_dir; /* exists; spools lie in it */
 	const char *lock_dir;  /* for locks per target account, shared by all profiles; exists */
@@ -30,8 +30,8 @@ struct engine_config {
 };
 
 /* Starts its threads and returns. ERR_BOUND when the user list and the ledger do not agree. */
-int engine_local_start(const struct engine_config *config, struct engine **engine_r,
-	struct err *err);
+int engine_local_start(
+	const struct engine_config *config, struct engine **engine_r, struct err *err);
 /* Waits until the run has ended (all accounts at an end, or stopped); the exit code. */
 int engine_local_join(struct engine *engine);
 /* For the runner: the place of the report, once written. */
@@ -47,10 +47,10 @@ struct check_folder {
 struct check_account {
 	const struct user *user;
 	bool ok;
-	struct err err;       /* the first thing that stands against it */
+	struct err err; /* the first thing that stands against it */
 	char source_login[160], target_login[160], source_server[96], target_server[96];
 	char source_tls[96], target_tls[96], source_offers[400], target_offers[400];
-	uint64_t messages, bytes, known; /* known: already in the ledger */
+	uint64_t messages, bytes, known;  /* known: already in the ledger */
 	uint64_t quota_used, quota_limit; /* of the target; limit 0 = none known */
 	uint64_t append_limit, too_large; /* too_large: messages over it (TASK_DRY: counted) */
 	struct check_folder *folders;

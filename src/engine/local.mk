@@ -1,2 +1,27 @@
 # src/engine/local.mk - what this folder adds to the build.
 include src/engine/ledger/local.mk
+
+noinst_LIBRARIES += src/engine/libengine.a
+src_engine_libengine_a_SOURCES = \
+	src/engine/check.c \
+	src/engine/engine.c \
+	src/engine/engine.h \
+	src/engine/engine_local.h \
+	src/engine/engine_private.h \
+	src/engine/flags.c \
+	src/engine/folders.c \
+	src/engine/intent.c \
+	src/engine/job.c \
+	src/engine/job.h \
+	src/engine/local.c \
+	src/engine/look.c \
+	src/engine/match.c \
+	src/engine/match.h \
+	src/engine/plan.c \
+	src/engine/plan.h \
+	src/engine/reader.c \
+	src/engine/rematch.c \
+	src/engine/settle.c \
+	src/engine/side.c \
+	src/engine/snapshot.c \
+	src/engine/writer.c

@@ -1,0 +1,119 @@
+/* flags.c - later rounds: flags that changed at the source, carried to the target.
+ *
+ * Only where the target is still as we left it: its flags equal those last written, or those about
+ * to be written (a run that died in between). What a user changed on the target stays. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/job.h"
+
+#include "base/banned.h"
+
+/* The target's answer for one change. */
+enum verdict { VERDICT_GONE, VERDICT_WRITE, VERDICT_THERE, VERDICT_TOUCHED };
+
+static bool
+same(const struct flag_change *c, const struct item *now, unsigned flags, const char *keywords)
+{
+	return (now->flags & ITEM_FLAGS_ALL) == (flags & ITEM_FLAGS_ALL) &&
+	       (c->keywords_lost || keywords_eq(now->keywords, keywords));
+}
+
+static enum verdict
+judge(const struct flag_change *c, const struct item *now)
+{
+	if (same(c, now, c->new_flags, c->new_keywords))
+		return VERDICT_THERE;
+	return same(c, now, c->old_flags, c->old_keywords) ? VERDICT_WRITE : VERDICT_TOUCHED;
+}
+
+static int
+by_target_uid(const void *a, const void *b)
+{
+	const struct flag_change *x = a, *y = b;
+
+	return (x->target_uid > y->target_uid) - (x->target_uid < y->target_uid);
+}
+
+static int
+ask_target(struct job *job, const struct work *work, enum verdict *verdicts, struct err *err)
+{
+	struct side *target = &job->target;
+	struct uidset set = { 0 };
+	struct message *message;
+	int ret;
+
+	for (size_t i = 0; i < work->change_count; i++)
+		if (work->changes[i].target_uid != 0)
+			uidset_add(&set, work->changes[i].target_uid, work->changes[i].target_uid);
+	if (set.count == 0)
+		return 0;
+	ret = target->c->fetch_start(target->session, &work->folder->target, &set, FETCH_META, err);
+	uidset_clear(&set);
+	while (ret == 0 && (ret = target->c->fetch_next(target->session, &message, err)) == 1) {
+		struct flag_change key = { .target_uid = message->item->uid };
+		struct flag_change *c =
+			bsearch(&key, work->changes, work->change_count, sizeof key, by_target_uid);
+		if (c != NULL)
+			verdicts[c - work->changes] = judge(c, message->item);
+		message_free(&message);
+		ret = 0;
+	}
+	return ret;
+}
+
+/* Writes all changes that end in the flags of changes[first] with one command. */
+static int
+write_group(struct job *job, const struct work *work, enum verdict *verdicts, size_t first,
+	struct err *err)
+{
+	const struct flag_change *f = &work->changes[first];
+	struct uidset set = { 0 };
+	int ret;
+
+	for (size_t i = first; i < work->change_count; i++) {
+		const struct flag_change *c = &work->changes[i];
+		if (verdicts[i] != VERDICT_WRITE || c->new_flags != f->new_flags ||
+			!keywords_eq(c->new_keywords, f->new_keywords))
+			continue;
+		uidset_add(&set, c->target_uid, c->target_uid);
+		verdicts[i] = VERDICT_THERE;
+	}
+	ret = job->target.c->flags_set(job->target.session, &work->folder->target, &set,
+		f->new_flags, f->new_keywords, err);
+	uidset_clear(&set);
+	return ret;
+}
+
+int
+flags_apply(struct job *job, struct work *work, struct err *err)
+{
+	enum verdict *verdicts = xcalloc(work->change_count + 1, sizeof *verdicts);
+	size_t touched = 0, gone = 0;
+	int ret;
+
+	qsort(work->changes, work->change_count, sizeof *work->changes, by_target_uid);
+	ret = ask_target(job, work, verdicts, err);
+	for (size_t i = 0; ret == 0 && i < work->change_count; i++)
+		if (verdicts[i] == VERDICT_WRITE)
+			ret = write_group(job, work, verdicts, i, err);
+	for (size_t i = 0; ret == 0 && i < work->change_count; i++) {
+		const struct flag_change *c = &work->changes[i];
+		touched += verdicts[i] == VERDICT_TOUCHED;
+		gone += verdicts[i] == VERDICT_GONE;
+		if (verdicts[i] == VERDICT_THERE)
+			ledger_item_flags(job->ledger, work->folder->row.id, c->uid, c->new_flags,
+				c->new_keywords);
+	}
+	if (ret == 0 && touched > 0)
+		job_note(job, work->folder->plan->source_name, EVENT_NOTE, ERR_NONE,
+			"%zu messages have other flags at the source, and were changed on the "
+			"target "
+			"too: left as they are there",
+			touched);
+	if (ret == 0 && gone > 0)
+		log_line(job->log, LOG_INFO, job->name, work->folder->plan->source_name,
+			"%zu messages with new flags are no longer where they landed", gone);
+	free(verdicts);
+	return ret;
+}

@@ -1,0 +1,470 @@
+/* folders.c - from two folder lists and the ledger to folders ready to work on.
+ *
+ * Everything that can be refused is refused here, before a byte of mail moves: collisions, target
+ * folders that are not empty, folders that vanished at the target. Runs in the worker's thread
+ * before the reader starts; every row is durable before the first intent. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "engine/job.h"
+
+#include "base/banned.h"
+
+struct prepare {
+	struct job *job;
+	struct ledger_folder *rows; /* of the account */
+	size_t row_count;
+};
+
+static int
+place(void *context, struct arena *arena, const char *const *parts, size_t part_count,
+	struct folder *folder_r, bool *changed_r, struct err *err)
+{
+	struct job *job = context;
+
+	return job->target.c->folder_place(
+		job->target.session, arena, parts, part_count, folder_r, changed_r, err);
+}
+
+static bool
+is_listed(const struct folder *folder)
+{
+	return folder != NULL && (folder->flags & FOLDER_LISTED) &&
+	       !(folder->flags & FOLDER_NOSELECT);
+}
+
+static bool
+row_is_current(const struct ledger_folder *row, const struct folder *folder)
+{
+	return strcmp(row->source_key, folder->key) == 0;
+}
+
+/* ---- renamed and gone at the source ---- */
+
+/* Does the folder hold the messages the ledger knows of the row? Up to a thousand are compared by
+ * UID, size and date; one that differs is proof against it. */
+static int
+holds_known(struct job *job, const struct ledger_folder *row, const struct folder *folder,
+	bool *holds_r, struct err *err)
+{
+	struct side *source = &job->source;
+	struct ledger_item *items;
+	struct uidset set = { 0 };
+	struct message *message;
+	size_t count, same = 0, other = 0;
+	int ret;
+
+	*holds_r = false;
+	if (ledger_items(job->ledger, row->id, 1, UINT32_MAX, 1000, &items, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		uidset_add(&set, items[i].uid, items[i].uid);
+	ret = count == 0 ? 0
+			 : source->c->fetch_start(source->session, folder, &set, FETCH_META, err);
+	while (count > 0 && ret == 0 &&
+		(ret = source->c->fetch_next(source->session, &message, err)) == 1) {
+		for (size_t i = 0; i < count; i++)
+			if (items[i].uid == message->item->uid) {
+				bool eq = items[i].received == message->item->received &&
+					  (items[i].size == message->item->size ||
+						  items[i].state != ITEM_LANDED);
+				same += eq;
+				other += !eq;
+				break;
+			}
+		message_free(&message);
+		ret = 0;
+	}
+	*holds_r = same > 0 && other == 0;
+	uidset_clear(&set);
+	ledger_items_free(items, count);
+	return ret;
+}
+
+static bool
+is_known_key(const struct prepare *p, const char *key)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (strcmp(p->rows[i].source_key, key) == 0)
+			return true;
+	return false;
+}
+
+static int
+find_renamed(struct prepare *p, const struct ledger_folder *row, const struct folder **found_r,
+	struct err *err)
+{
+	const struct folder_list *list = &p->job->source_folders;
+
+	*found_r = NULL;
+	for (size_t i = 0; i < list->count && *found_r == NULL; i++) {
+		const struct folder *f = &list->folders[i];
+		bool holds;
+		if (!is_listed(f) || f->space != SPACE_PERSONAL || is_known_key(p, f->key) ||
+			f->uidvalidity != row->source_uidvalidity)
+			continue;
+		if (f->mailboxid != NULL && row->source_mailboxid != NULL) {
+			if (strcmp(f->mailboxid, row->source_mailboxid) == 0)
+				*found_r = f;
+			continue;
+		}
+		if (holds_known(p->job, row, f, &holds, err) < 0)
+			return -1;
+		if (holds)
+			*found_r = f;
+	}
+	return 0;
+}
+
+static void
+set_string(char **to, const char *from)
+{
+	free(*to);
+	*to = from != NULL ? xstrdup(from) : NULL;
+}
+
+static char *
+shown(const struct folder *folder)
+{
+	struct str s;
+
+	str_init(&s, 0);
+	folder_show(&s, (const char *const *)folder->parts, folder->part_count);
+	return str_take(&s);
+}
+
+/* A row whose folder is not listed any more: renamed, or gone. */
+static int
+follow_row(struct prepare *p, struct ledger_folder *row, struct err *err)
+{
+	struct job *job = p->job;
+	const struct folder *now = NULL;
+	struct uidset all = { 0 };
+
+	if (find_renamed(p, row, &now, err) < 0)
+		return -1;
+	if (now != NULL) {
+		char *name = shown(now);
+		job_note(job, name, EVENT_NOTE, ERR_NONE,
+			"renamed at the source, was %s: goes on into %s", row->source_name,
+			row->target_name);
+		set_string(&row->renamed_from, row->source_name);
+		set_string(&row->source_key, now->key);
+		set_string(&row->source_name, name);
+		row->gone_round = 0;
+		free(name);
+		return ledger_folder_put(job->ledger, row, err);
+	}
+	if (row->gone_round != 0)
+		return 0;
+	row->gone_round = job->local->round;
+	job_note(job, row->source_name, EVENT_NOTE, ERR_NONE,
+		"no longer at the source; nothing is removed from the target");
+	uidset_add(&all, 1, UINT32_MAX);
+	ledger_items_gone(job->ledger, row->id, &all, job->local->round);
+	uidset_clear(&all);
+	return ledger_folder_put(job->ledger, row, err);
+}
+
+static int
+follow_renames(struct prepare *p, struct err *err)
+{
+	for (size_t i = 0; i < p->row_count; i++) {
+		struct ledger_folder *row = &p->rows[i];
+		if (is_listed(folder_list_find(&p->job->source_folders, row->source_key)))
+			continue;
+		if (p->job->readonly)
+			continue;
+		if (follow_row(p, row, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- planning ---- */
+
+static int
+make_plan(struct prepare *p, struct err *err)
+{
+	struct job *job = p->job;
+	struct plan_known *known = xcalloc(p->row_count + 1, sizeof *known);
+	struct plan_input in = { 0 };
+	int ret;
+
+	for (size_t i = 0; i < p->row_count; i++) {
+		if (p->rows[i].gone_round != 0)
+			continue;
+		known[in.known_count].source_key = p->rows[i].source_key;
+		known[in.known_count++].target_key = p->rows[i].target_key;
+	}
+	in.rules = &job->config->profile->folders;
+	in.source = &job->source_folders;
+	in.target = &job->target_folders;
+	in.known = known;
+	in.place = place;
+	in.place_context = job;
+	ret = plan_make(&in, &job->plan, err);
+	free(known);
+	return ret;
+}
+
+static struct ledger_folder *
+row_of(struct prepare *p, const struct folder *source, bool same_uidvalidity)
+{
+	for (size_t i = 0; i < p->row_count; i++) {
+		struct ledger_folder *row = &p->rows[i];
+		bool same = row->source_uidvalidity == source->uidvalidity;
+		if (row_is_current(row, source) && same == same_uidvalidity &&
+			(same || row->gone_round == 0))
+			return row;
+	}
+	return NULL;
+}
+
+/* A target folder that an earlier row went into: what lies there is known. */
+static bool
+is_ours(const struct prepare *p, const char *target_key)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (strcmp(p->rows[i].target_key, target_key) == 0)
+			return true;
+	return false;
+}
+
+/* What is there and not ours is refused, or left alone and added to, as the profile says. */
+static int
+check_existing(struct prepare *p, struct err *err)
+{
+	struct job *job = p->job;
+
+	for (size_t i = 0; i < job->plan.work_count; i++) {
+		const struct plan_folder *pf = &job->plan.folders[i];
+		const struct ledger_folder *row = row_of(p, &pf->source, true);
+		if (row == NULL)
+			row = row_of(p, &pf->source, false);
+		if (row != NULL && !pf->exists &&
+			row->counts.by_state[ITEM_LANDED] + row->counts.by_state[ITEM_VERIFIED] > 0)
+			return err_set(err, ERR_NAME,
+				"target folder %s, into which %llu messages went, is no longer "
+				"there",
+				row->target_name,
+				(unsigned long long)row->counts.by_state[ITEM_LANDED]);
+		if (row != NULL || !pf->exists || pf->target.messages == 0 ||
+			job->run->existing == EXISTING_ADD || is_ours(p, pf->target.key))
+			continue;
+		return err_set(err, ERR_NOTEMPTY,
+			"target folder %s holds %u messages that are not from here; existing = add "
+			"in "
+			"[run] would add to them",
+			pf->target_name, (unsigned)pf->target.messages);
+	}
+	return 0;
+}
+
+static int
+make_missing(struct job *job, struct err *err)
+{
+	struct side *target = &job->target;
+	size_t count = job->plan.work_count, missing = 0;
+	struct folder *make = xcalloc(count + 1, sizeof *make);
+	struct plan_folder **of = xcalloc(count + 1, sizeof *of);
+	bool *made = xcalloc(count + 1, sizeof *made);
+	struct err *errs = xcalloc(count + 1, sizeof *errs);
+	int ret = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!job->plan.folders[i].exists) {
+			of[missing] = &job->plan.folders[i];
+			make[missing++] = job->plan.folders[i].target;
+		}
+	if (missing > 0)
+		ret = target->c->folder_make(target->session, make, missing, made, errs, err);
+	for (size_t i = 0; ret == 0 && i < missing; i++)
+		if (!made[i]) {
+			*err = errs[i];
+			ret = err_context(
+				err, "target folder %s cannot be made", of[i]->target_name);
+		}
+	if (ret == 0 && missing > 0) {
+		folder_list_clear(&job->target_folders);
+		folder_list_init(&job->target_folders);
+		ret = target->c->folder_list(target->session, &job->target_folders, err);
+	}
+	free(make);
+	free(of);
+	free(made);
+	free(errs);
+	return ret;
+}
+
+/* ---- the rows ---- */
+
+static int
+new_row(struct job *job, struct work_folder *wf, struct err *err)
+{
+	struct ledger_folder *row = &wf->row;
+
+	row->account = job->account->id;
+	set_string(&row->source_key, wf->source.key);
+	set_string(&row->source_name, wf->plan->source_name);
+	set_string(&row->source_mailboxid, wf->source.mailboxid);
+	set_string(&row->target_key, wf->target.key);
+	set_string(&row->target_name, wf->plan->target_name);
+	row->source_uidvalidity = wf->source.uidvalidity;
+	row->target_uidvalidity = wf->target.uidvalidity;
+	row->target_bound = wf->target.uidnext > 0 ? wf->target.uidnext - 1 : 0;
+	row->target_foreign = wf->target.messages;
+	return ledger_folder_put(job->ledger, row, err);
+}
+
+/* The row's strings move over to the work folder. */
+static void
+take_row(struct work_folder *wf, struct ledger_folder *row)
+{
+	wf->row = *row;
+	memset(row, 0, sizeof *row);
+	row->source_key = xstrdup("");
+}
+
+static int
+prepare_folder(
+	struct prepare *p, struct work_folder *wf, const struct plan_folder *pf, struct err *err)
+{
+	struct job *job = p->job;
+	const struct folder *there = folder_list_find(&job->target_folders, pf->target.key);
+	struct ledger_folder *row = row_of(p, &pf->source, true);
+	struct ledger_folder *old = row_of(p, &pf->source, false);
+
+	wf->plan = pf;
+	wf->source = pf->source;
+	wf->target = pf->target;
+	if (!is_listed(there))
+		return err_set(err, ERR_NAME,
+			"the target made folder %s and does not list it under that name",
+			pf->target_name);
+	wf->target = *there;
+	wf->target_empty = there->messages == 0;
+	wf->bound = there->uidnext > 0 ? there->uidnext - 1 : 0;
+	if (row != NULL) {
+		take_row(wf, row);
+		if (wf->row.target_uidvalidity != there->uidvalidity && there->uidvalidity != 0 &&
+			rematch_target(job, wf, there->uidvalidity, err) < 0)
+			return -1;
+		if (wf->row.gone_round != 0) {
+			wf->row.gone_round = 0;
+			if (ledger_folder_put(job->ledger, &wf->row, err) < 0)
+				return -1;
+		}
+	} else if (new_row(job, wf, err) < 0) {
+		return -1;
+	}
+	return old != NULL ? rematch_source(job, wf, old, err) : 0;
+}
+
+static int
+subscribe(struct job *job, struct err *err)
+{
+	unsigned how = job->config->profile->folders.subscriptions;
+	struct folder *folders = xcalloc(job->folder_count + 1, sizeof *folders);
+	size_t count = 0;
+	int ret = 0;
+
+	for (size_t i = 0; how != SUBSCRIBE_NONE && i < job->folder_count; i++) {
+		const struct work_folder *wf = &job->folders[i];
+		if (how == SUBSCRIBE_COPY && !(wf->source.flags & FOLDER_SUBSCRIBED))
+			continue;
+		if (ledger_act_state(job->ledger, job->account->id, "subscribe", wf->target.key) ==
+			ACT_DONE)
+			continue;
+		folders[count++] = wf->target;
+	}
+	if (count > 0)
+		ret = job->target.c->subscribe(job->target.session, folders, count, err);
+	for (size_t i = 0; ret == 0 && i < count; i++)
+		ledger_act(job->ledger, job->account->id, "subscribe", folders[i].key, ACT_DONE,
+			(folders[i].flags & FOLDER_SUBSCRIBED) != 0, NULL);
+	free(folders);
+	return ret;
+}
+
+static void
+estimate(struct job *job)
+{
+	struct progress *p = &job->account->progress;
+	uint64_t found = 0, bytes = 0;
+
+	for (size_t i = 0; i < job->folder_count; i++) {
+		const struct work_folder *wf = &job->folders[i];
+		uint64_t known = wf->row.counts.found;
+		found += wf->source.messages > known ? wf->source.messages : known;
+		bytes += wf->source.size_bytes > wf->row.counts.bytes_found
+				 ? wf->source.size_bytes
+				 : wf->row.counts.bytes_found;
+	}
+	pthread_mutex_lock(&job->local->lock);
+	p->found = found;
+	p->bytes_found = bytes;
+	p->counted = false;
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+static int
+prepare_writing(struct prepare *p, struct err *err)
+{
+	struct job *job = p->job;
+
+	if (check_existing(p, err) < 0 || make_missing(job, err) < 0)
+		return -1;
+	job->folders = xcalloc(job->plan.work_count + 1, sizeof *job->folders);
+	job->folder_count = job->plan.work_count;
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (prepare_folder(p, &job->folders[i], &job->plan.folders[i], err) < 0)
+			return -1;
+	estimate(job);
+	return subscribe(job, err);
+}
+
+int
+folders_prepare(struct job *job, struct err *err)
+{
+	struct prepare p = { .job = job };
+	int ret = -1;
+
+	folder_list_init(&job->source_folders);
+	folder_list_init(&job->target_folders);
+	if (job->source.c->folder_list(job->source.session, &job->source_folders, err) < 0) {
+		(void)err_context(err, "source");
+		goto out;
+	}
+	if (job->target.c->folder_list(job->target.session, &job->target_folders, err) < 0) {
+		(void)err_context(err, "target");
+		goto out;
+	}
+	if (ledger_folders(job->ledger, job->account->id, &p.rows, &p.row_count, err) < 0 ||
+		follow_renames(&p, err) < 0 || make_plan(&p, err) < 0)
+		goto out;
+	ret = job->readonly ? 0 : prepare_writing(&p, err);
+out:
+	ledger_folders_free(p.rows, p.row_count);
+	return ret;
+}
+
+void
+folders_clear(struct job *job)
+{
+	for (size_t i = 0; i < job->folder_count; i++) {
+		struct work_folder *wf = &job->folders[i];
+		ledger_folder_clear(&wf->row);
+		free(wf->todo);
+		uidset_clear(&wf->again);
+		doubt_free(&wf->doubt);
+		doubt_free(&wf->watched);
+	}
+	free(job->folders);
+	job->folders = NULL;
+	job->folder_count = 0;
+	plan_clear(&job->plan);
+	folder_list_clear(&job->source_folders);
+	folder_list_clear(&job->target_folders);
+}

@@ -1,0 +1,434 @@
+/* job.c - one account from its first attempt to its end.
+ *
+ * An attempt: slots, both sessions, folders, first looks, then the reader thread beside the writer
+ * (this thread), second looks, late doubles. An attempt that failed leaves everything as a crash
+ * would; the scheduler runs the job again after a while, or the account has failed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "engine/job.h"
+
+#include "base/banned.h"
+
+#define QUEUE_BATCHES 64
+#define QUEUE_BYTES   (8u << 20)
+#define TRIES_MAX     6
+
+bool
+job_stopping(const struct job *job)
+{
+	return atomic_load(&job->account->control) != CONTROL_GO || local_stopping(job->local);
+}
+
+void
+job_note(struct job *job, const char *folder, enum event_kind kind, enum err_code code,
+	const char *fmt, ...)
+{
+	static const enum engine_event_kind kinds[] = { ENGINE_NOTE, ENGINE_WARNING, ENGINE_ERROR };
+	static const enum log_level levels[] = { LOG_INFO, LOG_WARN, LOG_ERROR };
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (!job->readonly)
+		ledger_event(job->ledger, job->account->id, folder, kind, code, text);
+	log_line(job->log, levels[kind], job->name, folder, "%s", text);
+	local_event(job->local, kinds[kind], job->account, folder, code, 0, 0, text);
+}
+
+/* A host that took long for a batch once may take as long again for one we did not wait for. */
+unsigned
+job_settle_wait(struct job *job)
+{
+	unsigned longest = ledger_host_longest(job->ledger, job->target.endpoint.host);
+	unsigned wait = job->run->settle_wait_ms;
+
+	return longest < UINT_MAX / 3 && longest * 3 > wait ? longest * 3 : wait;
+}
+
+void
+job_be_careful(struct job *job, const char *source_key, uint32_t uid)
+{
+	struct careful *c;
+
+	pthread_mutex_lock(&job->lock);
+	for (c = job->account->careful; c != NULL && strcmp(c->source_key, source_key) != 0;
+		c = c->next)
+		;
+	if (c == NULL) {
+		c = xcalloc(1, sizeof *c);
+		c->source_key = xstrdup(source_key);
+		c->next = job->account->careful;
+		job->account->careful = c;
+	}
+	uidset_add(&c->uids, uid, uid);
+	pthread_mutex_unlock(&job->lock);
+}
+
+bool
+job_is_careful(struct job *job, const char *source_key, uint32_t uid)
+{
+	bool ret = false;
+
+	pthread_mutex_lock(&job->lock);
+	for (struct careful *c = job->account->careful; c != NULL; c = c->next)
+		ret = ret || (strcmp(c->source_key, source_key) == 0 && uidset_has(&c->uids, uid));
+	pthread_mutex_unlock(&job->lock);
+	return ret;
+}
+
+void
+careful_free(struct careful **careful)
+{
+	while (*careful != NULL) {
+		struct careful *c = *careful;
+		*careful = c->next;
+		uidset_clear(&c->uids);
+		free(c->source_key);
+		free(c);
+	}
+}
+
+/* ---- the account's lock ---- */
+
+/* One run at a time on a target mailbox, over all profiles of this host. The lock is the kernel's
+ * and dies with us. */
+static int
+lock_account(struct job *job, int *fd_r, struct err *err)
+{
+	const struct endpoint *ep = &job->target.endpoint;
+	struct digester *digester = digester_new();
+	struct digests digests;
+	char name[64], *key, *path;
+	int fd;
+
+	key = xasprintf("%s:%u:%s", ep->host, ep->port, ep->user);
+	digester_add(digester, key, strlen(key));
+	digester_end(&digester, &digests);
+	free(key);
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(name + 2 * i, 3, "%02x", digests.exact[i]);
+	path = path_join(job->config->lock_dir, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	free(path);
+	if (fd < 0)
+		return err_errno(err, ERR_STATE, errno, "lock of target account %s", ep->user);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return err_set(err, ERR_LOCKED, "another run works on target account %s at %s",
+			ep->user, ep->host);
+	}
+	*fd_r = fd;
+	return 0;
+}
+
+/* ---- an attempt ---- */
+
+static void
+show_state(struct job *job, enum account_state state)
+{
+	local_state(job->local, job->account, state, NULL);
+	ledger_account_state(
+		job->ledger, job->account->id, state, job->local->round, ERR_NONE, NULL);
+}
+
+static void
+load_progress(struct job *job)
+{
+	struct ledger_counts c = { 0 };
+	struct progress *p = &job->account->progress;
+	struct err err;
+
+	if (ledger_totals(job->ledger, job->account->id, &c, &err) < 0)
+		return;
+	pthread_mutex_lock(&job->local->lock);
+	p->before = c;
+	p->done = 0;
+	for (int s = 1; s < ITEM_STATES; s++)
+		p->done += c.by_state[s];
+	p->copied = c.by_state[ITEM_LANDED] + c.by_state[ITEM_VERIFIED];
+	p->skipped = c.by_state[ITEM_SKIPPED];
+	p->failed = c.by_state[ITEM_FAILED];
+	p->held = c.by_state[ITEM_HELD];
+	p->vanished = c.by_state[ITEM_VANISHED];
+	p->bytes_done = c.bytes_landed;
+	if (p->found < c.found)
+		p->found = c.found;
+	if (p->bytes_found < c.bytes_found)
+		p->bytes_found = c.bytes_found;
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+static int
+open_both(struct job *job, struct err *err)
+{
+	struct pace *pace = job->local->pace;
+	struct side *sides[2] = { &job->source, &job->target };
+
+	for (int i = 0; i < 2; i++) {
+		struct endpoint *ep = &sides[i]->endpoint;
+		if (pace_login(pace, ep->host, ep->port, sides[i]->cancel, err) < 0)
+			return -1;
+		if (side_open(job, sides[i], err) < 0) {
+			if (err->code == ERR_AUTH)
+				pace_auth_failed(pace, ep->host, ep->port, NULL);
+			else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT)
+				pace_backoff(pace, ep->host, ep->port,
+					err->wait_ms != 0 ? err->wait_ms : 1000);
+			return -1;
+		}
+		pace_auth_ok(pace, ep->host, ep->port);
+	}
+	job->target_caps = job->target.c->caps(job->target.session);
+	job->target.c->batch_limits(job->target.session, &job->limits);
+	if (job->limits.messages > job->run->batch_messages)
+		job->limits.messages = job->run->batch_messages;
+	if (job->limits.bytes > job->run->batch_bytes)
+		job->limits.bytes = job->run->batch_bytes;
+	return 0;
+}
+
+static void
+stop_reader(struct job *job)
+{
+	pthread_mutex_lock(&job->lock);
+	job->stop_reading = true;
+	pthread_cond_broadcast(&job->changed);
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* The reader's thread beside the writer. The writer's error comes first: it is why the reader was
+ * cancelled. */
+static int
+copy(struct job *job, struct err *err)
+{
+	pthread_t reader;
+	size_t left = 0;
+	int ret;
+
+	job->stop_reading = false;
+	memset(&job->reader_err, 0, sizeof job->reader_err);
+	job->queue = queue_new(QUEUE_BATCHES, QUEUE_BYTES, work_free);
+	if (pthread_create(&reader, NULL, reader_thread, job) != 0)
+		BUG("no thread");
+	ret = writer_run(job, err);
+	stop_reader(job);
+	if (ret < 0) {
+		queue_drop(job->queue);
+		cancel_fire(job->source.cancel);
+	}
+	pthread_join(reader, NULL);
+	queue_free(&job->queue);
+	if (ret == 0 && job->reader_err.code != ERR_NONE) {
+		*err = job->reader_err;
+		ret = -1;
+	}
+	if (ret == 0 && !job_stopping(job) && settle_continue(job, true, &left, err) < 0)
+		ret = -1;
+	if (ret == 0 && !job_stopping(job))
+		ret = settle_watch(job, err);
+	return ret;
+}
+
+static int
+attempt(struct job *job, struct err *err)
+{
+	show_state(job, ACCOUNT_SCANNING);
+	if (open_both(job, err) < 0 || folders_prepare(job, err) < 0)
+		return -1;
+	load_progress(job);
+	if (settle_begin(job, err) < 0 || ledger_flush(job->ledger, err) < 0)
+		return -1;
+	if (job_stopping(job))
+		return 0;
+	show_state(job, ACCOUNT_COPYING);
+	if (copy(job, err) < 0)
+		return -1;
+	return ledger_flush(job->ledger, err);
+}
+
+/* ---- its end ---- */
+
+static const struct err *
+folder_error(const struct job *job)
+{
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (job->folders[i].err.code != ERR_NONE)
+			return &job->folders[i].err;
+	return NULL;
+}
+
+static void
+end_as(struct job *job, enum account_state state, const struct err *err)
+{
+	local_state(job->local, job->account, state, err);
+	ledger_account_state(job->ledger, job->account->id, state, job->local->round,
+		err != NULL ? err->code : ERR_NONE, err != NULL ? err->text : NULL);
+}
+
+static void
+end_done(struct job *job)
+{
+	struct ledger_counts c = { 0 };
+	const struct err *folder = folder_error(job);
+	uint64_t batches = 0, items = 0, ended = 0;
+	struct err err = { 0 };
+
+	load_progress(job);
+	if (ledger_totals(job->ledger, job->account->id, &c, &err) < 0 ||
+		ledger_open_batches(job->ledger, job->account->id, &batches, &items, &err) < 0) {
+		end_as(job, ACCOUNT_FAILED, &err);
+		return;
+	}
+	for (int s = 1; s < ITEM_STATES; s++)
+		ended += c.by_state[s];
+	if (folder != NULL) {
+		end_as(job, ACCOUNT_FAILED, folder);
+	} else if (batches != 0 || ended != c.found) {
+		err_set(&err, ERR_INTERNAL,
+			"the sums do not agree: %llu found, %llu ended, %llu in doubt",
+			(unsigned long long)c.found, (unsigned long long)ended,
+			(unsigned long long)items);
+		end_as(job, ACCOUNT_FAILED, &err);
+	} else if (c.by_state[ITEM_FAILED] + c.by_state[ITEM_HELD] > 0) {
+		end_as(job, ACCOUNT_REMARKS, NULL);
+	} else {
+		end_as(job, ACCOUNT_DONE, NULL);
+	}
+}
+
+static enum account_state
+stopped_state(const struct job *job)
+{
+	switch (atomic_load(&job->account->control)) {
+	case CONTROL_PAUSE:
+		return ACCOUNT_PAUSED;
+	case CONTROL_SKIP:
+		return ACCOUNT_SKIPPED;
+	default:
+		return ACCOUNT_STOPPED;
+	}
+}
+
+/* How long to wait before the next attempt; -1: there is none. */
+static int64_t
+wait_before_next(const struct err *err, unsigned tries)
+{
+	bool again = err_is_link(err->code) || err->retry != RETRY_NEVER;
+
+	if (!again || tries > TRIES_MAX)
+		return -1;
+	if (err->wait_ms != 0)
+		return err->wait_ms;
+	if (err->retry == RETRY_NOW && tries <= 2)
+		return 50;
+	return tries > 6 ? 32000 : (int64_t)250 << tries;
+}
+
+static void
+end_failed(struct job *job, const struct err *err, bool got_on)
+{
+	struct account *account = job->account;
+	int64_t wait;
+
+	if (err->scope == SCOPE_RUN && err->code != ERR_CANCELLED) {
+		end_as(job, ACCOUNT_STOPPED, err);
+		local_fail_run(job->local, err);
+		return;
+	}
+	if (job_stopping(job)) {
+		end_as(job, stopped_state(job), err);
+		return;
+	}
+	pthread_mutex_lock(&job->local->lock);
+	account->tries = got_on ? 1 : account->tries + 1;
+	wait = wait_before_next(err, account->tries);
+	account->not_before = wait < 0 ? 0 : clock_ms() + wait;
+	pthread_mutex_unlock(&job->local->lock);
+	if (wait < 0) {
+		job_note(job, NULL, EVENT_ERROR, err->code, "%s", err->text);
+		end_as(job, ACCOUNT_FAILED, err);
+		return;
+	}
+	job_note(job, NULL, EVENT_WARNING, err->code, "%s; tried again in %lld ms", err->text,
+		(long long)wait);
+	end_as(job, ACCOUNT_WAITING, err);
+}
+
+static void
+publish_cancels(struct job *job, bool on)
+{
+	pthread_mutex_lock(&job->local->lock);
+	job->account->cancel[0] = on ? job->source.cancel : NULL;
+	job->account->cancel[1] = on ? job->target.cancel : NULL;
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+static void
+run_attempt(struct job *job, struct err *err)
+{
+	uint64_t landed = job->landed;
+	int lock = -1, ret;
+
+	ret = lock_account(job, &lock, err);
+	if (ret == 0)
+		ret = attempt(job, err);
+	side_close(&job->source);
+	side_close(&job->target);
+	if (ret < 0)
+		end_failed(job, err, job->landed > landed);
+	else if (job_stopping(job))
+		end_as(job, stopped_state(job), NULL);
+	else
+		end_done(job);
+	folders_clear(job);
+	if (lock >= 0)
+		close(lock);
+}
+
+void
+job_run(struct job *job)
+{
+	struct pace *pace = job->local->pace;
+	struct err err = { 0 };
+
+	job->config = &job->local->config;
+	job->run = &job->config->profile->run;
+	job->ledger = job->config->ledger;
+	job->log = job->config->log;
+	job->name = job->account->user->user;
+	job->readonly = job->config->task != TASK_RUN;
+	pthread_mutex_init(&job->lock, NULL);
+	pthread_cond_init(&job->changed, NULL);
+	side_init(job, true);
+	side_init(job, false);
+	publish_cancels(job, true);
+	if (pace_enter2(pace, &job->source.endpoint, &job->target.endpoint, job->target.cancel,
+		    &err) < 0) {
+		if (job->readonly)
+			job->account->check.err = err;
+		end_failed(job, &err, false);
+	} else {
+		if (job->readonly)
+			check_account_run(job);
+		else
+			run_attempt(job, &err);
+		pace_leave2(pace, &job->source.endpoint, &job->target.endpoint);
+	}
+	publish_cancels(job, false);
+	side_clear(&job->source);
+	side_clear(&job->target);
+	pthread_cond_destroy(&job->changed);
+	pthread_mutex_destroy(&job->lock);
+}

@@ -1,0 +1,189 @@
+/* job.h - one user's move: the parts of the engine that work on it share these shapes.
+ *
+ * A job makes attempts. An attempt opens both sides, plans, settles what an earlier end left in
+ * doubt, and copies: the reader thread owns the source session, the writer (the worker's own
+ * thread) the target session; between them is a queue of batches whose intents the ledger has.
+ * Whatever breaks a link ends the attempt, and the next one begins like after a crash: there is
+ * one way back, and it is always the same. */
+#ifndef ENGINE_JOB_H
+#define ENGINE_JOB_H
+
+#include "base/queue.h"
+#include "connector/connector.h"
+#include "engine/engine_private.h"
+#include "engine/ledger/ledger.h"
+#include "engine/match.h"
+#include "engine/plan.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One side of the job: how to log in, and the live session with the one thread that owns it. */
+struct side {
+	const struct connector *c;
+	struct endpoint endpoint;
+	char *login; /* owned; endpoint.login or NULL */
+	struct session *session;
+	struct cancel *cancel;
+};
+
+/* A message still to be fetched. */
+struct todo {
+	uint32_t uid;
+	uint64_t size;
+};
+
+/* A folder at work. */
+struct work_folder {
+	/* Fixed once the copying starts. */
+	const struct plan_folder *plan;
+	struct folder source, target; /* the plan's, with the values expected */
+	struct ledger_folder row;     /* owned strings; counters as at the attempt's start */
+	bool target_empty;            /* nothing lay there when the attempt began */
+
+	/* The reader's. */
+	uint32_t scan_uid, scan_end, scan_width;    /* next UID to scan; 0 = nothing to scan */
+	unsigned scans;                             /* in flight */
+	bool scanned;                               /* to its end */
+	uint64_t new_items, new_bytes, known_items; /* by this scan */
+	struct todo *todo;                          /* found, not yet asked for; ascending */
+	size_t todo_count, todo_next, todo_cap;
+	struct uidset again; /* refused within a set: asked for once more, one by one */
+	struct err err;      /* the source refuses this folder */
+
+	/* The writer's. */
+	int64_t second_look_ms; /* when it is due; 0 = none */
+	struct doubt *doubt;    /* what is being settled, or NULL */
+	struct doubt *watched;  /* was sent again after a look: looked for at the end */
+
+	/* Shared: hold job->lock. */
+	bool in_doubt;  /* the reader leaves it alone */
+	uint32_t bound; /* no message of an intent made from now on lies at or below it */
+};
+
+/* A change of flags to be carried to the target. */
+struct flag_change {
+	uint32_t uid, target_uid;
+	unsigned old_flags, new_flags;
+	char *old_keywords, *new_keywords;
+	bool keywords_lost; /* the target did not take its keywords */
+};
+
+/* What the reader hands to the writer: a batch, or flag changes of one folder. */
+struct work {
+	struct work_folder *folder;
+	struct batch *batch; /* or NULL */
+	struct flag_change *changes;
+	size_t change_count;
+};
+void work_free(void *work);
+
+/* Source UIDs whose batch was answered with BAD: sent alone, with synchronising literals. The list
+ * is the account's, since it outlives the attempt; hold job->lock. */
+struct careful {
+	char *source_key;
+	struct uidset uids;
+	struct careful *next;
+};
+
+struct job {
+	/* Fixed once it runs. */
+	struct local *local;
+	struct account *account;
+	const struct engine_config *config;
+	const struct profile_run *run;
+	struct ledger *ledger;
+	struct log *log;
+	const char *name; /* the source user, for log lines */
+	bool readonly;    /* dry run or check: nothing is written on either side */
+
+	/* Source: the reader's thread while it runs; target: the worker's. */
+	struct side source, target;
+	struct batch_limits limits; /* of the target session */
+	unsigned target_caps;
+
+	/* This attempt's, fixed while the reader runs. */
+	struct folder_list source_folders, target_folders;
+	struct plan plan;
+	struct work_folder *folders;
+	size_t folder_count;
+	struct queue *queue;
+
+	/* The worker's thread only. */
+	uint64_t landed; /* by this attempt; tells whether an attempt got on */
+
+	/* Shared: hold `lock`, never across network, disk or drawing. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool stop_reading;     /* the writer wants the reader to end */
+	struct err reader_err; /* code ERR_NONE: none */
+	unsigned taken_traits; /* content the target has taken before (enum content_trait) */
+};
+
+/* job.c */
+/* Runs one account to an end, a wait or a stop. On return the account's state is set. */
+void job_run(struct job *job);
+bool job_stopping(const struct job *job); /* the admin wants it to pause, stop or be skipped */
+void job_note(struct job *job, const char *folder, enum event_kind kind, enum err_code code,
+	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+unsigned job_settle_wait(struct job *job);
+void job_be_careful(struct job *job, const char *source_key, uint32_t uid);
+bool job_is_careful(struct job *job, const char *source_key, uint32_t uid);
+
+/* side.c */
+void side_init(struct job *job, bool source);
+int side_open(struct job *job, struct side *side, struct err *err);
+void side_close(struct side *side);
+void side_clear(struct side *side);
+
+/* folders.c: the ledger's rows of the planned folders, renames, new UIDVALIDITYs. */
+int folders_prepare(struct job *job, struct err *err);
+void folders_clear(struct job *job);
+
+/* reader.c */
+void *reader_thread(void *job); /* closes the queue at its end */
+
+/* intent.c */
+/* Queues the intent of a batch for that folder, with the bound of now; fills id, ticket, bound. */
+int intend(struct job *job, struct work_folder *wf, struct batch *batch, struct err *err);
+/* The ledger's row of a message of a batch; strings are borrowed from the entry. */
+void intent_item(const struct job *job, const struct store_entry *entry, enum item_state state,
+	unsigned reason, struct ledger_item *item_r);
+/* What the writer sent, as the matching wants it. */
+void intent_match_row(const struct store_entry *entry, struct match_row *row_r);
+
+/* writer.c */
+/* Sends what the reader hands over until the queue is closed and empty. Any thread's error ends it;
+ * a link error leaves what was unanswered in doubt. */
+int writer_run(struct job *job, struct err *err);
+
+/* look.c: what lies on the target, by the worker's thread with nothing in flight. */
+enum look_what { LOOK_META, LOOK_DIGESTS };
+/* Messages of the target folder with UID > above, without those in `without` (NULL = none),
+ * ascending. listed_r (may be NULL): all UIDs above, the left out ones too. */
+int look_above(struct job *job, const struct folder *folder, uint32_t above,
+	const struct uidset *without, enum look_what what, struct match_found **found_r,
+	size_t *count_r, struct uidset *listed_r, struct err *err);
+
+/* settle.c */
+/* First look at every folder with batches in doubt. */
+int settle_begin(struct job *job, struct err *err);
+/* Second looks that are due (all = wait for those that are not). *left_r: folders still waiting. */
+int settle_continue(struct job *job, bool wait, size_t *left_r, struct err *err);
+/* Late doubles of folders whose absent rows were sent again. */
+int settle_watch(struct job *job, struct err *err);
+/* True while folders wait for their second look; *due_r: clock_ms() of the next. */
+bool settle_pending(const struct job *job, int64_t *due_r);
+void doubt_free(struct doubt **doubt);
+
+/* flags.c */
+int flags_apply(struct job *job, struct work *work, struct err *err);
+
+/* rematch.c */
+int rematch_source(
+	struct job *job, struct work_folder *wf, const struct ledger_folder *old, struct err *err);
+int rematch_target(
+	struct job *job, struct work_folder *wf, uint32_t new_uidvalidity, struct err *err);
+
+#endif

@@ -1,0 +1,766 @@
+/* reader.c - the source side of a job: what to fetch, and everything that comes from it.
+ *
+ * The reader keeps a row of operations in flight (scans and fetches, answered in the order they
+ * were sent) and tops it up before it waits, so that the source always has something to do:
+ *
+ *   folder - scan a window of UIDs -> subtract the ledger -> todo -> fetch sets -> batches -> queue
+ *
+ * It owns the source session and the work folders' reader part. A batch leaves for the writer
+ * with its intent queued in the ledger. Stop and pause are looked at between operations; what is
+ * in flight is bounded by FETCH_WINDOW_BYTES. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/job.h"
+#include "mail/date.h"
+#include "mail/header.h"
+
+#include "base/banned.h"
+
+#define SCAN_MESSAGES      5000u /* a window aims at that many */
+#define SCANS_IN_FLIGHT    8u
+#define TODO_AHEAD         20000u      /* scanned and not yet asked for, before scanning rests */
+#define FETCH_SET_BYTES    (16u << 20) /* one fetch aims at no more */
+#define FETCH_SET_MESSAGES 1000u
+#define FETCH_WINDOW_BYTES (64u << 20)
+#define FETCHES_IN_FLIGHT  16u
+#define HOLD_UP_MS         (10 * 60 * 1000) /* a writer that takes nothing for so long */
+#define KEEPALIVE_MS       60000u
+
+enum op_kind { OP_SCAN, OP_FETCH };
+
+struct scanned {
+	uint32_t uid;
+	uint64_t size;
+	int64_t received;
+	unsigned flags;
+	char *keywords;
+};
+
+struct op {
+	struct op *next;
+	enum op_kind kind;
+	struct work_folder *folder;
+	struct uidset set; /* asked for; OP_FETCH: less what has come */
+	uint64_t bytes;
+	bool single; /* asked for alone after a refusal */
+	struct scanned *scanned;
+	size_t scanned_count, scanned_cap;
+};
+
+struct reader {
+	struct job *job;
+	struct op *first, **last;
+	size_t op_count, scans, fetches;
+	uint64_t bytes_in_flight;
+	size_t todo_ahead;
+	struct batch *batch; /* being filled */
+	struct work_folder *batch_folder;
+	bool batch_alone;
+};
+
+static void
+op_free(struct op **op)
+{
+	if (*op == NULL)
+		return;
+	uidset_clear(&(*op)->set);
+	for (size_t i = 0; i < (*op)->scanned_count; i++)
+		free((*op)->scanned[i].keywords);
+	free((*op)->scanned);
+	free(*op);
+	*op = NULL;
+}
+
+void
+work_free(void *p)
+{
+	struct work *work = p;
+
+	if (work == NULL)
+		return;
+	if (work->batch != NULL)
+		for (size_t i = 0; i < work->batch->count; i++)
+			if (work->batch->entries[i].body != NULL)
+				spool_abandon(work->batch->entries[i].body);
+	batch_free(&work->batch);
+	for (size_t i = 0; i < work->change_count; i++) {
+		free(work->changes[i].old_keywords);
+		free(work->changes[i].new_keywords);
+	}
+	free(work->changes);
+	free(work);
+}
+
+/* ---- handing over ---- */
+
+static int
+hand_over(struct reader *r, struct work **work, uint64_t weight, struct err *err)
+{
+	int ret = queue_push(r->job->queue, *work, weight, HOLD_UP_MS);
+
+	if (ret == 1) {
+		*work = NULL;
+		return 0;
+	}
+	work_free(*work);
+	*work = NULL;
+	if (ret == 0)
+		return err_set(err, ERR_TIMEOUT, "the target took nothing for ten minutes");
+	return err_set(err, ERR_CANCELLED, "the target side has ended");
+}
+
+/* The intent is queued here; the writer waits for its ticket before the first byte leaves. */
+static int
+flush_batch(struct reader *r, struct err *err)
+{
+	struct job *job = r->job;
+	struct work *work;
+	int ret;
+
+	if (r->batch == NULL)
+		return 0;
+	ret = intend(job, r->batch_folder, r->batch, err);
+	work = xcalloc(1, sizeof *work);
+	work->folder = r->batch_folder;
+	work->batch = r->batch;
+	r->batch = NULL;
+	if (ret < 0) {
+		work_free(work);
+		return -1;
+	}
+	return hand_over(r, &work, work->batch->bytes, err);
+}
+
+/* ---- one message ---- */
+
+/* INTERNALDATE where it is one mail can have, else a date of the header, else now. */
+static void
+choose_date(struct store_entry *entry)
+{
+	int64_t now = clock_now(), received = entry->message->item->received;
+	unsigned char *head;
+	size_t got = 0, len = 0;
+	const char *from;
+
+	entry->received = received;
+	if (received != ITEM_DATE_NONE && date_is_sane(received, now))
+		return;
+	entry->received = now;
+	entry->reason = REASON_DATE;
+	if (spool_is_ring(entry->body))
+		return;
+	head = xmalloc(DIGEST_HEAD_BYTES);
+	while (len < DIGEST_HEAD_BYTES &&
+		spool_read(entry->body, len, head + len, DIGEST_HEAD_BYTES - len, &got, NULL) ==
+			0 &&
+		got > 0)
+		len += got;
+	(void)header_date((const char *)head, len, now, &entry->received, &from);
+	free(head);
+}
+
+/* Content that servers are known to refuse travels alone until this target has taken it once, so
+ * that a refusal costs its neighbours neither a second sending nor their place in the order. */
+static bool
+travels_alone(struct job *job, const struct message *message, const char *source_key)
+{
+	unsigned traits = message->digests.traits &
+			  (TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR | TRAIT_8BIT_HEADER |
+				  TRAIT_EMPTY | TRAIT_NO_HEADER);
+	bool alone;
+
+	pthread_mutex_lock(&job->lock);
+	alone = (traits & ~job->taken_traits) != 0;
+	pthread_mutex_unlock(&job->lock);
+	return alone || spool_is_ring(message->body) ||
+	       job_is_careful(job, source_key, message->item->uid);
+}
+
+static void
+put_failed(struct job *job, struct work_folder *wf, const struct item *item, uint64_t size,
+	enum item_state state, unsigned reason, const char *text)
+{
+	struct ledger_item row = { 0 };
+
+	row.uid = item->uid;
+	row.state = state;
+	row.reason = reason;
+	row.size = size;
+	row.received = item->received;
+	row.flags = item->flags;
+	row.round = job->local->round;
+	row.text = xstrdup(text);
+	ledger_items_put(job->ledger, wf->row.id, &row, 1);
+	free(row.text);
+	pthread_mutex_lock(&job->local->lock);
+	job->account->progress.done++;
+	if (state == ITEM_FAILED) {
+		job->account->progress.failed++;
+		job->account->progress.failed_now++;
+	} else if (state == ITEM_SKIPPED) {
+		job->account->progress.skipped++;
+	} else if (state == ITEM_VANISHED) {
+		job->account->progress.vanished++;
+	}
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+static int
+add_message(struct reader *r, struct work_folder *wf, struct message **message, struct err *err)
+{
+	struct job *job = r->job;
+	const struct batch_limits *limits = &job->limits;
+	uint64_t bytes = (*message)->body_bytes;
+	bool alone = travels_alone(job, *message, wf->source.key);
+	bool streaming = spool_is_ring((*message)->body);
+	struct store_entry *entry;
+
+	if (limits->message_max != 0 && bytes > limits->message_max) {
+		put_failed(job, wf, (*message)->item, bytes, ITEM_FAILED, ERR_TOOBIG,
+			"larger than the target takes");
+		spool_abandon((*message)->body);
+		message_free(message);
+		return 0;
+	}
+	if (r->batch != NULL &&
+		(r->batch_folder != wf || alone || r->batch_alone ||
+			r->batch->count >= limits->messages ||
+			r->batch->bytes + bytes > limits->bytes) &&
+		flush_batch(r, err) < 0) {
+		message_free(message);
+		return -1;
+	}
+	if (r->batch == NULL) {
+		r->batch = batch_new(alone ? 1 : limits->messages);
+		r->batch->folder = &wf->target;
+		r->batch_folder = wf;
+		r->batch_alone = alone;
+		r->batch->careful = job_is_careful(job, wf->source.key, (*message)->item->uid);
+	}
+	entry = batch_add(r->batch, message);
+	choose_date(entry);
+	return streaming ? flush_batch(r, err) : 0;
+}
+
+/* ---- scanning ---- */
+
+static int
+by_uid(const void *a, const void *b)
+{
+	const struct scanned *x = a, *y = b;
+
+	return (x->uid > y->uid) - (x->uid < y->uid);
+}
+
+/* Why the profile leaves a message out, or REASON_NONE. */
+static unsigned
+filter(const struct profile_run *run, const struct scanned *s)
+{
+	if (s->received != ITEM_DATE_NONE) {
+		if (s->received < run->since)
+			return REASON_SINCE;
+		if (s->received >= run->before)
+			return REASON_BEFORE;
+	}
+	return run->max_size != 0 && s->size > run->max_size ? REASON_MAX_SIZE : REASON_NONE;
+}
+
+static void
+add_todo(struct reader *r, struct work_folder *wf, const struct scanned *s)
+{
+	if (wf->todo_count == wf->todo_cap) {
+		wf->todo_cap = wf->todo_cap ? wf->todo_cap * 2 : 256;
+		wf->todo = xrealloc(wf->todo, wf->todo_cap * sizeof *wf->todo);
+	}
+	wf->todo[wf->todo_count].uid = s->uid;
+	wf->todo[wf->todo_count++].size = s->size;
+	r->todo_ahead++;
+}
+
+static void
+scan_new(struct reader *r, struct work_folder *wf, const struct scanned *s, bool known)
+{
+	struct job *job = r->job;
+	unsigned reason = filter(job->run, s);
+	struct item item = { .uid = s->uid, .received = s->received, .flags = s->flags };
+
+	if (!known) {
+		wf->new_items++;
+		wf->new_bytes += s->size;
+	}
+	if (reason != REASON_NONE)
+		put_failed(job, wf, &item, s->size, ITEM_SKIPPED, reason, "");
+	else if (job->limits.message_max != 0 && s->size > job->limits.message_max)
+		put_failed(job, wf, &item, s->size, ITEM_FAILED, ERR_TOOBIG,
+			"larger than the target takes");
+	else
+		add_todo(r, wf, s);
+}
+
+static bool
+is_there(enum item_state state)
+{
+	return state == ITEM_LANDED || state == ITEM_VERIFIED || state == ITEM_ADOPTED;
+}
+
+/* A message the ledger knows: new flags, a filter that was taken back, one that came back. */
+static void
+scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
+	const struct ledger_item *item, struct work *changes)
+{
+	struct flag_change *change;
+
+	if (item->state == ITEM_VANISHED ||
+		(item->state == ITEM_SKIPPED && item->reason >= REASON_SINCE &&
+			item->reason <= REASON_MAX_SIZE && filter(r->job->run, s) == REASON_NONE)) {
+		struct uidset set = { 0 };
+		uidset_add(&set, s->uid, s->uid);
+		ledger_items_remove(r->job->ledger, wf->row.id, &set);
+		uidset_clear(&set);
+		scan_new(r, wf, s, true);
+		return;
+	}
+	if (!is_there(item->state) || !r->job->run->flag_changes ||
+		(item->flags == s->flags && keywords_eq(item->keywords, s->keywords)))
+		return;
+	changes->changes =
+		xrealloc(changes->changes, (changes->change_count + 1) * sizeof *changes->changes);
+	change = &changes->changes[changes->change_count++];
+	memset(change, 0, sizeof *change);
+	change->uid = s->uid;
+	change->target_uid = item->target_uid;
+	change->old_flags = item->flags;
+	change->new_flags = s->flags;
+	change->old_keywords = item->keywords != NULL ? xstrdup(item->keywords) : NULL;
+	change->new_keywords = s->keywords != NULL ? xstrdup(s->keywords) : NULL;
+	change->keywords_lost = item->reason == REASON_KEYWORDS;
+}
+
+/* Merges a window's answer (sorted) with the ledger's rows of the same UIDs. */
+static int
+merge_window(struct reader *r, struct op *op, struct work *changes, struct err *err)
+{
+	struct work_folder *wf = op->folder;
+	uint32_t first = op->set.ranges[0].first, last = op->set.ranges[op->set.count - 1].last;
+	struct uidset gone = { 0 };
+	size_t at = 0;
+	int ret = -1;
+
+	for (;;) {
+		struct ledger_item *rows;
+		size_t count;
+		uint32_t up_to = last;
+		if (ledger_items(
+			    r->job->ledger, wf->row.id, first, last, 2000, &rows, &count, err) < 0)
+			goto out;
+		if (count == 2000)
+			up_to = rows[count - 1].uid;
+		for (size_t i = 0; i <= count; i++) {
+			uint32_t row_uid = i < count ? rows[i].uid : 0;
+			for (; at < op->scanned_count && op->scanned[at].uid <= up_to &&
+				(i == count || op->scanned[at].uid < row_uid);
+				at++)
+				scan_new(r, wf, &op->scanned[at], false);
+			if (i == count)
+				break;
+			wf->known_items++;
+			if (at < op->scanned_count && op->scanned[at].uid == row_uid)
+				scan_known(r, wf, &op->scanned[at++], &rows[i], changes);
+			else if (rows[i].gone_round == 0)
+				uidset_add(&gone, row_uid, row_uid);
+		}
+		ledger_items_free(rows, count);
+		if (up_to >= last)
+			break;
+		first = up_to + 1;
+	}
+	if (gone.count > 0)
+		ledger_items_gone(r->job->ledger, wf->row.id, &gone, r->job->local->round);
+	ret = 0;
+out:
+	uidset_clear(&gone);
+	return ret;
+}
+
+static void
+folder_counted(struct reader *r, struct work_folder *wf)
+{
+	struct job *job = r->job;
+	bool all = true;
+
+	wf->scanned = true;
+	ledger_folder_found(job->ledger, wf->row.id, wf->known_items + wf->new_items,
+		wf->row.counts.bytes_found + wf->new_bytes, job->local->round);
+	for (size_t i = 0; i < job->folder_count; i++)
+		all = all && job->folders[i].scanned;
+	pthread_mutex_lock(&job->local->lock);
+	job->account->progress.counted = all;
+	if (all) {
+		struct progress *p = &job->account->progress;
+		p->found = p->bytes_found = 0;
+		for (size_t i = 0; i < job->folder_count; i++) {
+			const struct work_folder *f = &job->folders[i];
+			p->found += f->known_items + f->new_items;
+			p->bytes_found += f->row.counts.bytes_found + f->new_bytes;
+		}
+	}
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+static int
+end_scan(struct reader *r, struct op *op, struct err *err)
+{
+	struct work *changes = xcalloc(1, sizeof *changes);
+	int ret = 0;
+
+	changes->folder = op->folder;
+	op->folder->scans--;
+	r->scans--;
+	qsort(op->scanned, op->scanned_count, sizeof *op->scanned, by_uid);
+	if (merge_window(r, op, changes, err) < 0) {
+		work_free(changes);
+		return -1;
+	}
+	if (changes->change_count > 0)
+		ret = hand_over(r, &changes, changes->change_count * sizeof *changes->changes, err);
+	else
+		work_free(changes);
+	if (ret == 0 && op->folder->scan_uid == 0 && op->folder->scans == 0 &&
+		op->folder->err.code == ERR_NONE)
+		folder_counted(r, op->folder);
+	return ret;
+}
+
+static void
+add_scanned(struct op *op, const struct item *item)
+{
+	struct scanned *s;
+
+	if (!uidset_has(&op->set, item->uid))
+		return;
+	if (op->scanned_count == op->scanned_cap) {
+		op->scanned_cap = op->scanned_cap ? op->scanned_cap * 2 : 256;
+		op->scanned = xrealloc(op->scanned, op->scanned_cap * sizeof *op->scanned);
+	}
+	s = &op->scanned[op->scanned_count++];
+	s->uid = item->uid;
+	s->size = item->size;
+	s->received = item->received;
+	s->flags = item->flags;
+	s->keywords = item->keywords != NULL ? xstrdup(item->keywords) : NULL;
+}
+
+/* ---- operations ---- */
+
+static int
+start_op(struct reader *r, struct op *op, struct err *err)
+{
+	struct side *source = &r->job->source;
+
+	if (source->c->fetch_start(source->session, &op->folder->source, &op->set,
+		    op->kind == OP_SCAN ? FETCH_META : FETCH_BODY, err) < 0) {
+		op_free(&op);
+		return -1;
+	}
+	*r->last = op;
+	r->last = &op->next;
+	r->op_count++;
+	r->bytes_in_flight += op->bytes;
+	return 0;
+}
+
+static int
+start_scan(struct reader *r, struct work_folder *wf, struct err *err)
+{
+	struct op *op = xcalloc(1, sizeof *op);
+	uint32_t last = wf->scan_end - wf->scan_uid < wf->scan_width
+				? wf->scan_end
+				: wf->scan_uid + wf->scan_width - 1;
+
+	op->kind = OP_SCAN;
+	op->folder = wf;
+	uidset_add(&op->set, wf->scan_uid, last);
+	wf->scan_uid = last == wf->scan_end ? 0 : last + 1;
+	wf->scans++;
+	r->scans++;
+	return start_op(r, op, err);
+}
+
+static int
+start_fetch(struct reader *r, struct work_folder *wf, struct err *err)
+{
+	struct op *op = xcalloc(1, sizeof *op);
+
+	op->kind = OP_FETCH;
+	op->folder = wf;
+	if (wf->again.count > 0) {
+		op->single = true;
+		uidset_add(&op->set, wf->again.ranges[0].first, wf->again.ranges[0].first);
+		uidset_remove(&wf->again, wf->again.ranges[0].first);
+	} else {
+		size_t n = 0;
+		do {
+			const struct todo *todo = &wf->todo[wf->todo_next++];
+			uidset_add(&op->set, todo->uid, todo->uid);
+			op->bytes += todo->size;
+			r->todo_ahead--;
+			n++;
+		} while (wf->todo_next < wf->todo_count && n < FETCH_SET_MESSAGES &&
+			 op->bytes + wf->todo[wf->todo_next].size <= FETCH_SET_BYTES);
+		if (wf->todo_next == wf->todo_count)
+			wf->todo_next = wf->todo_count = 0;
+	}
+	r->fetches++;
+	return start_op(r, op, err);
+}
+
+static bool
+in_doubt(struct job *job, const struct work_folder *wf)
+{
+	bool ret;
+
+	pthread_mutex_lock(&job->lock);
+	ret = wf->in_doubt;
+	pthread_mutex_unlock(&job->lock);
+	return ret;
+}
+
+/* Fills the row of operations up: fetches of what is known first, in folder order, then scans. */
+static int
+top_up(struct reader *r, struct err *err)
+{
+	struct job *job = r->job;
+
+	for (size_t i = 0; i < job->folder_count; i++) {
+		struct work_folder *wf = &job->folders[i];
+		while ((wf->todo_next < wf->todo_count || wf->again.count > 0) &&
+			r->fetches < FETCHES_IN_FLIGHT &&
+			(r->fetches == 0 || r->bytes_in_flight < FETCH_WINDOW_BYTES))
+			if (start_fetch(r, wf, err) < 0)
+				return -1;
+	}
+	for (size_t i = 0; i < job->folder_count; i++) {
+		struct work_folder *wf = &job->folders[i];
+		while (wf->scan_uid != 0 && !in_doubt(job, wf) && r->scans < SCANS_IN_FLIGHT &&
+			(r->todo_ahead < TODO_AHEAD || r->op_count == 0))
+			if (start_scan(r, wf, err) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+/* What was asked for and never came: gone since the scan, or refused by the server. */
+static void
+end_fetch(struct reader *r, struct op *op, const struct err *refused)
+{
+	struct job *job = r->job;
+
+	r->fetches--;
+	for (size_t i = 0; i < op->set.count; i++)
+		for (uint32_t uid = op->set.ranges[i].first;; uid++) {
+			struct item item = { .uid = uid, .received = ITEM_DATE_NONE };
+			if (refused->code == ERR_NONE)
+				put_failed(
+					job, op->folder, &item, 0, ITEM_VANISHED, ERR_VANISHED, "");
+			else if (!op->single)
+				uidset_add(&op->folder->again, uid, uid);
+			else
+				put_failed(job, op->folder, &item, 0, ITEM_FAILED, refused->code,
+					refused->text);
+			if (uid == op->set.ranges[i].last)
+				break;
+		}
+}
+
+static void
+say_folder(struct job *job, const struct work_folder *wf)
+{
+	struct progress *p = &job->account->progress;
+
+	pthread_mutex_lock(&job->local->lock);
+	text_safe(p->folder, sizeof p->folder, wf->plan->source_name);
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+/* An error of the operation alone: the folder is named, or its messages are asked for one by one.
+ */
+static int
+op_refused(struct op *op, struct err *refused, struct err *err)
+{
+	if (err_is_link(refused->code) || refused->code == ERR_UIDVALIDITY ||
+		refused->code == ERR_NOFOLDER || refused->code == ERR_CANCELLED ||
+		refused->scope >= SCOPE_ACCOUNT) {
+		*err = *refused;
+		return err_context(err, "folder %s", op->folder->plan->source_name);
+	}
+	return 0;
+}
+
+/* The source does not let this folder be read: the others go on, the account cannot be done. */
+static void
+give_up_folder(struct reader *r, struct op *op, const struct err *refused)
+{
+	struct work_folder *wf = op->folder;
+
+	wf->scans--;
+	r->scans--;
+	wf->scan_uid = 0;
+	if (wf->err.code == ERR_NONE) {
+		wf->err = *refused;
+		job_note(r->job, wf->plan->source_name, EVENT_ERROR, refused->code, "%s",
+			refused->text);
+	}
+}
+
+/* Takes one answer of the oldest operation. */
+static int
+take_answer(struct reader *r, struct err *err)
+{
+	struct side *source = &r->job->source;
+	struct op *op = r->first;
+	struct message *message = NULL;
+	struct err refused = { 0 };
+	int ret = source->c->fetch_next(source->session, &message, &refused);
+
+	if (ret == 1 && op->kind == OP_SCAN) {
+		add_scanned(op, message->item);
+		message_free(&message);
+		return 0;
+	}
+	if (ret == 1) {
+		uidset_remove(&op->set, message->item->uid);
+		return add_message(r, op->folder, &message, err);
+	}
+	r->first = op->next;
+	if (r->first == NULL)
+		r->last = &r->first;
+	r->op_count--;
+	r->bytes_in_flight -= op->bytes;
+	if (ret < 0)
+		ret = op_refused(op, &refused, err);
+	if (ret == 0 && op->kind == OP_SCAN && refused.code != ERR_NONE)
+		give_up_folder(r, op, &refused);
+	else if (ret == 0 && op->kind == OP_SCAN)
+		ret = end_scan(r, op, err);
+	else if (ret == 0)
+		end_fetch(r, op, &refused);
+	op_free(&op);
+	return ret;
+}
+
+static void
+begin_folder(struct work_folder *wf)
+{
+	const struct folder *f = &wf->source;
+	uint64_t width;
+
+	wf->scan_uid = 1;
+	wf->scan_end = UINT32_MAX - 1;
+	wf->scan_width = UINT32_MAX - 1;
+	if (!(f->flags & FOLDER_STATUS) || f->uidnext == 0)
+		return;
+	wf->scan_end = f->uidnext - 1;
+	wf->scan_uid = wf->scan_end == 0 ? 0 : 1;
+	width = f->messages <= SCAN_MESSAGES ? f->uidnext
+					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
+	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;
+	if (f->messages == 0 && wf->row.counts.found == 0)
+		wf->scan_uid = 0;
+}
+
+/* Nothing in flight and nothing to start: folders in doubt may become free. 1 = go on. */
+static int
+wait_for_doubts(struct reader *r, struct err *err)
+{
+	struct job *job = r->job;
+	struct timespec until;
+	bool waiting = false, stop;
+
+	pthread_mutex_lock(&job->lock);
+	for (size_t i = 0; i < job->folder_count; i++)
+		waiting = waiting || (job->folders[i].scan_uid != 0 && job->folders[i].in_doubt);
+	stop = job->stop_reading;
+	if (waiting && !stop) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += KEEPALIVE_MS / 1000;
+		if (pthread_cond_timedwait(&job->changed, &job->lock, &until) != 0)
+			stop = false;
+	}
+	pthread_mutex_unlock(&job->lock);
+	if (!waiting || stop || job_stopping(job))
+		return 0;
+	return job->source.c->keepalive(job->source.session, err) < 0 ? -1 : 1;
+}
+
+static bool
+must_stop(struct job *job)
+{
+	bool stop;
+
+	pthread_mutex_lock(&job->lock);
+	stop = job->stop_reading;
+	pthread_mutex_unlock(&job->lock);
+	return stop || job_stopping(job);
+}
+
+static int
+read_all(struct reader *r, struct err *err)
+{
+	struct work_folder *said = NULL;
+	int ret;
+
+	for (;;) {
+		if (must_stop(r->job))
+			return 0;
+		if (top_up(r, err) < 0)
+			return -1;
+		if (r->first == NULL) {
+			if (flush_batch(r, err) < 0)
+				return -1;
+			ret = wait_for_doubts(r, err);
+			if (ret <= 0)
+				return ret;
+			continue;
+		}
+		if (said != r->first->folder) {
+			said = r->first->folder;
+			say_folder(r->job, said);
+		}
+		if (take_answer(r, err) < 0)
+			return -1;
+	}
+}
+
+void *
+reader_thread(void *p)
+{
+	struct job *job = p;
+	struct reader r = { .job = job };
+	struct err err = { 0 };
+
+	r.last = &r.first;
+	for (size_t i = 0; i < job->folder_count; i++) {
+		begin_folder(&job->folders[i]);
+		if (job->folders[i].scan_uid == 0)
+			folder_counted(&r, &job->folders[i]);
+	}
+	if (read_all(&r, &err) < 0) {
+		pthread_mutex_lock(&job->lock);
+		job->reader_err = err;
+		pthread_mutex_unlock(&job->lock);
+	}
+	if (r.batch != NULL) { /* whole messages that were read are worth sending */
+		struct err late = { 0 };
+		(void)flush_batch(&r, &late);
+	}
+	batch_free(&r.batch);
+	while (r.first != NULL) {
+		struct op *op = r.first;
+		r.first = op->next;
+		op_free(&op);
+	}
+	queue_close(job->queue);
+	return NULL;
+}

@@ -1,0 +1,466 @@
+/* settle.c - batches without an answer: what of them lies on the target?
+ *
+ * All batches in doubt of a folder are settled together, from their lowest bound, before that
+ * folder is written again. A server may go on storing what it had received when we died, so a
+ * row counts as absent only after a second look, settle_wait later, that finds no further match; a
+ * match starts the wait again. Rows whose message may have been there and is gone are held.
+ *
+ *   first look -> all found: landed
+ *              -> some absent: wait, other folders go on -> second look -> ... -> send again, watch
+ *
+ * Runs in the worker's thread with nothing in flight on the target session. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/job.h"
+
+#include "base/banned.h"
+
+struct doubt {
+	struct ledger_batch *batches; /* owned: borrowed parts of `all` */
+	size_t batch_count;
+	struct match_row *rows; /* one per entry, batch after batch */
+	size_t row_count, matched;
+	uint32_t bound;
+	struct uidset seen; /* UIDs above the bound that a look has compared */
+	uint64_t missing;   /* UIDs given away above the bound that are not there (any more) */
+	unsigned looks;
+	bool other_uidvalidity; /* the target folder has another than the intents knew */
+};
+
+void
+doubt_free(struct doubt **doubt)
+{
+	struct doubt *d = *doubt;
+
+	if (d == NULL)
+		return;
+	ledger_batches_free(d->batches, d->batch_count);
+	free(d->rows);
+	uidset_clear(&d->seen);
+	free(d);
+	*doubt = NULL;
+}
+
+static struct doubt *
+doubt_new(const struct work_folder *wf, struct ledger_batch *batches, size_t count)
+{
+	struct doubt *d = xcalloc(1, sizeof *d);
+	size_t n = 0;
+
+	d->bound = UINT32_MAX;
+	d->batches = xcalloc(count, sizeof *d->batches);
+	memcpy(d->batches, batches, count * sizeof *d->batches);
+	memset(batches, 0, count * sizeof *batches);
+	d->batch_count = count;
+	for (size_t b = 0; b < count; b++) {
+		d->row_count += d->batches[b].count;
+		if (d->batches[b].bound < d->bound)
+			d->bound = d->batches[b].bound;
+		if (d->batches[b].uidvalidity != wf->target.uidvalidity)
+			d->other_uidvalidity = true;
+	}
+	if (d->other_uidvalidity)
+		d->bound = 0; /* the old UIDs say nothing: all that lies there is compared */
+	d->rows = xcalloc(d->row_count + 1, sizeof *d->rows);
+	for (size_t b = 0; b < count; b++)
+		for (size_t i = 0; i < d->batches[b].count; i++) {
+			const struct ledger_entry *e = &d->batches[b].entries[i];
+			struct match_row *row = &d->rows[n++];
+			row->streaming = e->streaming;
+			row->size = e->size;
+			memcpy(row->exact, e->exact, DIGEST_SIZE);
+			memcpy(row->canonical, e->canonical, DIGEST_SIZE);
+			memcpy(row->head, e->head, DIGEST_SIZE);
+			row->received = e->received;
+			row->flags = e->flags;
+		}
+	return d;
+}
+
+/* Landed rows of the folder that have no UID are candidates' owners too: they come before the rows
+ * in doubt, so that their messages are not taken for ours. Returns how many were added. */
+static size_t
+add_landed(struct job *job, struct work_folder *wf, struct match_row **rows, size_t count,
+	struct err *err)
+{
+	struct ledger_item *items;
+	uint32_t from = 1;
+	size_t n, total = count;
+
+	do {
+		if (ledger_items(job->ledger, wf->row.id, from, UINT32_MAX, 5000, &items, &n, err) <
+			0)
+			return SIZE_MAX;
+		for (size_t i = 0; i < n; i++) {
+			static const unsigned char zero[DIGEST_SIZE];
+			struct match_row *row;
+			if (items[i].state != ITEM_LANDED || items[i].target_uid != 0)
+				continue;
+			*rows = xrealloc(*rows, (total + 1) * sizeof **rows);
+			row = &(*rows)[total++];
+			memset(row, 0, sizeof *row);
+			row->exact_only = true;
+			memcpy(row->exact,
+				memcmp(items[i].sent, zero, DIGEST_SIZE) != 0 ? items[i].sent
+									      : items[i].digest,
+				DIGEST_SIZE);
+			row->received = items[i].received;
+			row->flags = items[i].flags;
+		}
+		if (n > 0)
+			from = items[n - 1].uid + 1;
+		ledger_items_free(items, n);
+	} while (n == 5000);
+	return total;
+}
+
+static void
+forget_seen(struct match_found *found, size_t *count, const struct uidset *seen)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < *count; i++)
+		if (!uidset_has(seen, found[i].uid))
+			found[n++] = found[i];
+	*count = n;
+}
+
+/* Landed rows take their messages out of the candidates before the rows in doubt choose. */
+static int
+take_out_landed(struct job *job, struct work_folder *wf, struct match_found *found, size_t *count,
+	struct err *err)
+{
+	struct match_row *landed = NULL;
+	size_t n = add_landed(job, wf, &landed, 0, err), kept = 0;
+
+	if (n == SIZE_MAX) {
+		free(landed);
+		return -1;
+	}
+	match_rows(landed, n, found, *count);
+	for (size_t i = 0; i < *count; i++)
+		if (!found[i].taken)
+			found[kept++] = found[i];
+	*count = kept;
+	free(landed);
+	return 0;
+}
+
+/* UIDs above the bound that were given away and are not listed, ours that users removed aside: what
+ * was there may have been a message in doubt. */
+static uint64_t
+uids_missing(
+	const struct work_folder *wf, uint32_t bound, const struct uidset *listed, uint64_t gone)
+{
+	uint64_t top = wf->target.uidnext > 0 ? wf->target.uidnext - 1 : 0;
+	uint64_t there = uidset_size(listed) + gone;
+
+	if (listed->count > 0 && listed->ranges[listed->count - 1].last > top)
+		top = listed->ranges[listed->count - 1].last;
+	return top > bound && top - bound > there ? top - bound - there : 0;
+}
+
+/* Compares what is new above the bound with the rows still unmatched. */
+static int
+look(struct job *job, struct work_folder *wf, size_t *fresh_r, struct err *err)
+{
+	struct doubt *d = wf->doubt;
+	struct uidset ours = { 0 }, listed = { 0 }, skip = { 0 };
+	struct match_found *found = NULL;
+	size_t count = 0, before = d->matched;
+	uint64_t without = 0, gone = 0;
+	int ret = -1;
+
+	if (ledger_flush(job->ledger, err) < 0 ||
+		ledger_target_uids(job->ledger, job->account->id, wf->target.key, d->bound, &ours,
+			&without, err) < 0)
+		goto out;
+	for (size_t i = 0; i < ours.count; i++)
+		uidset_add(&skip, ours.ranges[i].first, ours.ranges[i].last);
+	for (size_t i = 0; i < d->seen.count; i++)
+		uidset_add(&skip, d->seen.ranges[i].first, d->seen.ranges[i].last);
+	if (look_above(job, &wf->target, d->bound, &skip, LOOK_DIGESTS, &found, &count, &listed,
+		    err) < 0)
+		goto out;
+	forget_seen(found, &count, &d->seen);
+	for (size_t i = 0; i < count; i++)
+		uidset_add(&d->seen, found[i].uid, found[i].uid);
+	if (without > 0 && take_out_landed(job, wf, found, &count, err) < 0)
+		goto out;
+	d->matched += match_rows(d->rows, d->row_count, found, count);
+	*fresh_r = d->matched - before;
+	/* UIDs that were given away and are not there: expunged by someone, or never used. */
+	for (size_t i = 0; i < ours.count; i++)
+		for (uint32_t uid = ours.ranges[i].first;; uid++) {
+			gone += !uidset_has(&listed, uid);
+			if (uid == ours.ranges[i].last)
+				break;
+		}
+	d->missing = 0;
+	d->missing = uids_missing(wf, d->bound, &listed, gone);
+	d->looks++;
+	ret = 0;
+out:
+	free(found);
+	uidset_clear(&ours);
+	uidset_clear(&listed);
+	uidset_clear(&skip);
+	return ret;
+}
+
+static void
+entry_item(const struct job *job, const struct ledger_entry *e, enum item_state state,
+	unsigned reason, uint32_t uid, struct ledger_item *item)
+{
+	memset(item, 0, sizeof *item);
+	item->uid = e->uid;
+	item->state = state;
+	item->reason = reason;
+	item->size = e->received_size;
+	memcpy(item->digest, e->received_digest, DIGEST_SIZE);
+	if (e->steps != 0)
+		memcpy(item->sent, e->exact, DIGEST_SIZE);
+	item->steps = e->steps;
+	item->received = e->source_received;
+	item->flags = e->flags;
+	item->keywords = e->keywords;
+	item->target_uid = uid;
+	item->round = job->local->round;
+}
+
+/* The end of a folder's doubts: rows found have landed, as many as may have been there and are gone
+ * are held, the others are free to be sent again. */
+static void
+finish(struct job *job, struct work_folder *wf)
+{
+	struct doubt *d = wf->doubt;
+	struct progress *p = &job->account->progress;
+	uint64_t hold = d->other_uidvalidity ? UINT64_MAX : d->missing;
+	uint32_t top = 0;
+	size_t n = 0, absent = 0, held = 0, landed = 0;
+
+	for (size_t b = 0; b < d->batch_count; b++) {
+		struct ledger_batch *batch = &d->batches[b];
+		struct ledger_item *items = xcalloc(batch->count + 1, sizeof *items);
+		size_t k = 0;
+		for (size_t i = 0; i < batch->count; i++, n++) {
+			const struct ledger_entry *e = &batch->entries[i];
+			uint32_t uid = d->rows[n].uid;
+			if (uid != 0) {
+				entry_item(job, e, ITEM_LANDED,
+					e->reason != REASON_NONE ? e->reason : REASON_SETTLED, uid,
+					&items[k++]);
+				landed++;
+				top = uid > top ? uid : top;
+			} else if (hold > 0) {
+				entry_item(job, e, ITEM_HELD, REASON_DOUBT, 0, &items[k++]);
+				hold--;
+				held++;
+			} else {
+				absent++;
+			}
+		}
+		ledger_result(job->ledger, batch->id, batch->folder, items, k);
+		free(items);
+	}
+	pthread_mutex_lock(&job->local->lock);
+	p->done += landed + held;
+	p->copied += landed;
+	p->held += held;
+	pthread_mutex_unlock(&job->local->lock);
+	if (held > 0)
+		job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
+			"%zu messages may have been on the target and are gone: held", held);
+	log_line(job->log, LOG_INFO, job->name, wf->plan->source_name,
+		"settled: %zu found, %zu absent, %zu held, after %u looks", landed, absent, held,
+		d->looks);
+	if (absent > 0) {
+		doubt_free(&wf->watched);
+		wf->watched = wf->doubt;
+		wf->doubt = NULL;
+	} else {
+		doubt_free(&wf->doubt);
+	}
+	wf->second_look_ms = 0;
+	pthread_mutex_lock(&job->lock);
+	wf->in_doubt = false;
+	if (top > wf->bound)
+		wf->bound = top;
+	pthread_cond_broadcast(&job->changed);
+	pthread_mutex_unlock(&job->lock);
+}
+
+static struct work_folder *
+folder_by_row(struct job *job, uint64_t row)
+{
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (job->folders[i].row.id == row)
+			return &job->folders[i];
+	return NULL;
+}
+
+static int
+first_look(struct job *job, struct work_folder *wf, struct err *err)
+{
+	size_t fresh;
+
+	if (look(job, wf, &fresh, err) < 0)
+		return err_context(err, "target folder %s", wf->plan->target_name);
+	if (wf->doubt->matched == wf->doubt->row_count) {
+		finish(job, wf);
+		return ledger_flush(job->ledger, err);
+	}
+	wf->second_look_ms = clock_ms() + job_settle_wait(job);
+	pthread_mutex_lock(&job->lock);
+	wf->in_doubt = true;
+	pthread_mutex_unlock(&job->lock);
+	return 0;
+}
+
+/* Rows in doubt of a folder that is not planned any more cannot be looked for: they are held. */
+static void
+hold_orphans(struct job *job, const struct ledger_batch *batch)
+{
+	struct ledger_item *items = xcalloc(batch->count + 1, sizeof *items);
+
+	for (size_t i = 0; i < batch->count; i++)
+		entry_item(job, &batch->entries[i], ITEM_HELD, REASON_DOUBT, 0, &items[i]);
+	ledger_result(job->ledger, batch->id, batch->folder, items, batch->count);
+	free(items);
+	job_note(job, NULL, EVENT_WARNING, ERR_NONE,
+		"%zu messages in doubt belong to a folder that is no longer moved: held",
+		batch->count);
+}
+
+int
+settle_begin(struct job *job, struct err *err)
+{
+	struct ledger_batch *batches;
+	size_t count, end;
+	int ret = 0;
+
+	if (ledger_doubts(job->ledger, job->account->id, &batches, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count && ret == 0; i = end) {
+		struct work_folder *wf = folder_by_row(job, batches[i].folder);
+		for (end = i + 1; end < count && batches[end].folder == batches[i].folder; end++)
+			;
+		if (wf == NULL) {
+			for (size_t k = i; k < end; k++)
+				hold_orphans(job, &batches[k]);
+			continue;
+		}
+		wf->doubt = doubt_new(wf, &batches[i], end - i);
+		ret = first_look(job, wf, err);
+	}
+	ledger_batches_free(batches, count);
+	return ret;
+}
+
+bool
+settle_pending(const struct job *job, int64_t *due_r)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < job->folder_count; i++) {
+		int64_t due = job->folders[i].second_look_ms;
+		if (due == 0)
+			continue;
+		if (!any || due < *due_r)
+			*due_r = due;
+		any = true;
+	}
+	return any;
+}
+
+/* A second look finds nothing new: over. It finds some: the server is still at it, wait again. */
+static int
+second_look(struct job *job, struct work_folder *wf, struct err *err)
+{
+	size_t fresh = 0;
+
+	if (look(job, wf, &fresh, err) < 0)
+		return err_context(err, "target folder %s", wf->plan->target_name);
+	if (fresh > 0 && wf->doubt->matched < wf->doubt->row_count) {
+		wf->second_look_ms = clock_ms() + job_settle_wait(job);
+		return 0;
+	}
+	finish(job, wf);
+	return ledger_flush(job->ledger, err);
+}
+
+int
+settle_continue(struct job *job, bool wait, size_t *left_r, struct err *err)
+{
+	int64_t due = 0;
+
+	while (wait && settle_pending(job, &due) && due > clock_ms() && !job_stopping(job))
+		if (cancel_wait(job->target.cancel, 100))
+			return err_set(err, ERR_CANCELLED, "stopped");
+	for (size_t i = 0; i < job->folder_count; i++) {
+		struct work_folder *wf = &job->folders[i];
+		if (wf->second_look_ms != 0 && wf->second_look_ms <= clock_ms() &&
+			second_look(job, wf, err) < 0)
+			return -1;
+	}
+	*left_r = 0;
+	for (size_t i = 0; i < job->folder_count; i++)
+		*left_r += job->folders[i].second_look_ms != 0;
+	return 0;
+}
+
+/* Messages that arrived late: a row that was sent again now lies there twice. */
+static int
+watch_folder(struct job *job, struct work_folder *wf, struct err *err)
+{
+	struct doubt *d = wf->watched;
+	struct uidset ours = { 0 };
+	struct match_found *found = NULL;
+	size_t count = 0;
+	uint64_t without;
+	int ret = -1;
+
+	if (ledger_flush(job->ledger, err) < 0 ||
+		ledger_target_uids(job->ledger, job->account->id, wf->target.key, d->bound, &ours,
+			&without, err) < 0 ||
+		look_above(job, &wf->target, d->bound, &ours, LOOK_DIGESTS, &found, &count, NULL,
+			err) < 0)
+		goto out;
+	forget_seen(found, &count, &d->seen);
+	match_rows(d->rows, d->row_count, found, count);
+	for (size_t b = 0, n = 0; b < d->batch_count; b++)
+		for (size_t i = 0; i < d->batches[b].count; i++, n++) {
+			struct ledger_item *item;
+			size_t items;
+			uint32_t uid = d->batches[b].entries[i].uid;
+			if (d->rows[n].uid == 0 || uidset_has(&d->seen, d->rows[n].uid))
+				continue;
+			if (ledger_items(job->ledger, wf->row.id, uid, uid, 1, &item, &items, err) <
+				0)
+				goto out;
+			job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
+				"late double: source UID %u lies on the target as UID %u and UID "
+				"%u",
+				(unsigned)uid, items == 1 ? (unsigned)item->target_uid : 0u,
+				(unsigned)d->rows[n].uid);
+			ledger_items_free(item, items);
+		}
+	ret = 0;
+out:
+	free(found);
+	uidset_clear(&ours);
+	return ret;
+}
+
+int
+settle_watch(struct job *job, struct err *err)
+{
+	for (size_t i = 0; i < job->folder_count; i++) {
+		if (job->folders[i].watched != NULL && watch_folder(job, &job->folders[i], err) < 0)
+			return -1;
+		doubt_free(&job->folders[i].watched);
+	}
+	return 0;
+}

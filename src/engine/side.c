@@ -1,0 +1,105 @@
+/* side.c - one side of a job: who logs in where, and the session. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/job.h"
+
+#include "base/banned.h"
+
+/* Wait for the last bytes at the target's socket: less than the second look waits. */
+#define LINGER_MS_MAX 8000u
+
+/* Who logs in: the row's own password, else the admin, else (target) the source's password. */
+static void
+choose_login(struct side *side, const struct profile_side *conf, const char *user,
+	struct secret *own, struct secret *admin, struct secret *fallback)
+{
+	struct endpoint *ep = &side->endpoint;
+
+	ep->user = user;
+	if (own != NULL) {
+		ep->secret = own;
+		ep->auth = conf->auth == AUTH_MASTER ? AUTH_PLAIN : (enum net_auth)conf->auth;
+	} else if (conf->admin_user != NULL) {
+		ep->secret = admin;
+		ep->login = conf->admin_user;
+		ep->auth = (enum net_auth)conf->auth;
+	} else {
+		ep->secret = fallback;
+		ep->auth = (enum net_auth)conf->auth;
+	}
+}
+
+void
+side_init(struct job *job, bool source)
+{
+	const struct profile *profile = job->config->profile;
+	const struct profile_side *conf = source ? &profile->source : &profile->target;
+	const struct user *user = job->account->user;
+	struct side *side = source ? &job->source : &job->target;
+	struct endpoint *ep = &side->endpoint;
+	const char *host = source ? user->source_host : user->target_host;
+
+	memset(side, 0, sizeof *side);
+	side->c = connector_by_name(conf->type);
+	side->cancel = cancel_new();
+	ep->host = host != NULL ? host : conf->host;
+	ep->port = conf->port;
+	ep->security = (enum net_security)conf->security;
+	ep->verify = (enum net_verify)conf->verify;
+	ep->pin = conf->pin;
+	ep->ca_file = conf->ca_file;
+	ep->tls_min = conf->tls_min;
+	ep->separator = conf->separator;
+	ep->timeout_ms = conf->timeout_s * 1000;
+	ep->readonly = source || job->readonly;
+	ep->trace = log_wants(job->log, LOG_TRACE);
+	if (source)
+		choose_login(
+			side, conf, user->user, user->password, job->config->source_admin, NULL);
+	else
+		choose_login(side, conf, user->target_user, user->target_password,
+			job->config->target_admin, user->password);
+}
+
+int
+side_open(struct job *job, struct side *side, struct err *err)
+{
+	struct session_env env = { 0 };
+	unsigned settle = job->run->settle_wait_ms;
+
+	if (side->c == NULL)
+		return err_set(err, ERR_INTERNAL, "no connector for this type of server");
+	if (side->endpoint.secret == NULL)
+		return err_set(err, ERR_AUTH, "no password for %s and no admin login for %s",
+			side->endpoint.user, side->endpoint.host);
+	env.pool = job->local->pool;
+	env.stream_limit = job->run->stream_limit;
+	env.ring_bytes = 1u << 20;
+	env.cancel = side->cancel;
+	env.log = job->log;
+	env.account = job->name;
+	env.linger_ms = settle < 500                     ? 400
+			: settle * 4 / 5 < LINGER_MS_MAX ? settle * 4 / 5
+							 : LINGER_MS_MAX;
+	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
+		return err_context(err, "%s %s", side == &job->source ? "source" : "target",
+			side->endpoint.host);
+	return 0;
+}
+
+void
+side_close(struct side *side)
+{
+	if (side->session != NULL)
+		side->c->close(&side->session);
+}
+
+void
+side_clear(struct side *side)
+{
+	side_close(side);
+	cancel_free(&side->cancel);
+	free(side->login);
+	memset(side, 0, sizeof *side);
+}

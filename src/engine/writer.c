@@ -1,0 +1,731 @@
+/* writer.c - the target side of a job: batches out, results into the ledger.
+ *
+ * Runs in the worker's thread, which owns the target session. A batch's bytes leave only after its
+ * intent is durable. Batches travel in a window; what needs the session for itself (learning UIDs
+ * where the server does not tell them, looking whether a refused batch was stored in part, flag
+ * changes, second looks) is put aside and done when nothing is in flight.
+ *
+ * What the target refuses is halved until the bad message stands alone, and that one climbs the
+ * ladder of repairs; each piece and each repair is an intent of its own, sent before anything new.
+ * What ends without an answer stays in doubt: the next attempt settles it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/job.h"
+#include "mail/ladder.h"
+
+#include "base/banned.h"
+
+#define IDLE_POLL_MS 5
+#define KEEPALIVE_MS 60000
+
+struct node {
+	struct node *next;
+	struct batch *batch; /* one of these */
+	struct work *work;
+	int64_t sent_ms;
+};
+
+struct list {
+	struct node *first, **last;
+};
+
+struct writer {
+	struct job *job;
+	struct list redo;    /* pieces and repairs with their intents */
+	struct list learn;   /* stored, UIDs not told */
+	struct list look;    /* refused as a whole: stored in part? */
+	struct list changes; /* flag changes */
+	struct list sent;    /* (clock) of each batch in flight */
+	int64_t idle_since;
+	unsigned longest_ms;
+};
+
+static void
+list_add(struct list *list, const struct node *from)
+{
+	struct node *node = xcalloc(1, sizeof *node);
+
+	if (list->first == NULL)
+		list->last = &list->first;
+	*node = *from;
+	*list->last = node;
+	list->last = &node->next;
+}
+
+static void
+list_add_batch(struct list *list, struct batch *batch)
+{
+	list_add(list, &(struct node){ .batch = batch });
+}
+
+/* Takes the oldest; false when empty. */
+static bool
+list_take(struct list *list, struct node *node_r)
+{
+	struct node *node = list->first;
+
+	if (node == NULL)
+		return false;
+	*node_r = *node;
+	list->first = node->next;
+	free(node);
+	return true;
+}
+
+/* A batch that nobody will send any more: rings must let their writers go. */
+static void
+drop_batch(struct batch **batch)
+{
+	struct work *work = xcalloc(1, sizeof *work);
+
+	work->batch = *batch;
+	*batch = NULL;
+	work_free(work);
+}
+
+static void
+list_clear(struct list *list)
+{
+	struct node node;
+
+	while (list_take(list, &node)) {
+		if (node.batch != NULL)
+			drop_batch(&node.batch);
+		work_free(node.work);
+	}
+}
+
+/* ---- results ---- */
+
+static unsigned
+landed_reason(const struct store_entry *entry)
+{
+	if (entry->steps & (1u << LADDER_WRAP))
+		return REASON_WRAPPED;
+	if (entry->steps != 0)
+		return REASON_REPAIRED;
+	if (entry->reason != REASON_NONE)
+		return entry->reason;
+	return entry->keywords_dropped ? REASON_KEYWORDS : REASON_NONE;
+}
+
+static void
+count_results(struct job *job, const struct ledger_item *items, size_t count)
+{
+	struct progress *p = &job->account->progress;
+
+	pthread_mutex_lock(&job->local->lock);
+	for (size_t i = 0; i < count; i++) {
+		p->done++;
+		if (items[i].state == ITEM_LANDED) {
+			p->copied++;
+			p->copied_now++;
+			p->bytes_done += items[i].size;
+			p->bytes_now += items[i].size;
+		} else if (items[i].state == ITEM_FAILED) {
+			p->failed++;
+			p->failed_now++;
+		} else if (items[i].state == ITEM_SKIPPED) {
+			p->skipped++;
+		}
+	}
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+/* Closes the batch's intent with the rows of its entries that came to an end. */
+static void
+close_batch(struct writer *w, struct batch *batch)
+{
+	struct job *job = w->job;
+	struct work_folder *wf = batch->owner;
+	struct ledger_item *items = xcalloc(batch->count + 1, sizeof *items);
+	uint32_t top = 0;
+	unsigned traits = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		struct store_entry *entry = &batch->entries[i];
+		if (entry->message == NULL || entry->state != STORE_DONE)
+			continue;
+		intent_item(job, entry, ITEM_LANDED, landed_reason(entry), &items[n++]);
+		if (entry->uid > top)
+			top = entry->uid;
+		if (entry->steps == 0)
+			traits |= entry->message->digests.traits;
+	}
+	ledger_result(job->ledger, batch->id, wf->row.id, items, n);
+	pthread_mutex_lock(&job->lock);
+	if (top > wf->bound)
+		wf->bound = top;
+	job->taken_traits |= traits;
+	pthread_mutex_unlock(&job->lock);
+	job->landed += n;
+	count_results(job, items, n);
+	free(items);
+}
+
+static void
+put_end(struct writer *w, struct work_folder *wf, struct store_entry *entry, enum item_state state,
+	unsigned reason, const char *text)
+{
+	struct ledger_item item;
+
+	intent_item(w->job, entry, state, reason, &item);
+	item.text = text[0] != '\0' ? xstrdup(text) : NULL;
+	ledger_items_put(w->job->ledger, wf->row.id, &item, 1);
+	count_results(w->job, &item, 1);
+	free(item.text);
+	w->job->landed++;
+	if (state == ITEM_FAILED)
+		log_line(w->job->log, LOG_WARN, w->job->name, wf->plan->source_name,
+			"uid %u failed: %s", (unsigned)item.uid, text);
+}
+
+/* Puts entries [from, to) of the batch into one of their own, with its intent. */
+static int
+new_piece(struct writer *w, struct batch *batch, size_t from, size_t to, struct err *err)
+{
+	struct work_folder *wf = batch->owner;
+	struct batch *piece = batch_new(to - from);
+
+	piece->folder = batch->folder;
+	piece->careful = batch->careful;
+	for (size_t i = from; i < to; i++) {
+		struct store_entry *entry = &batch->entries[i];
+		if (entry->message == NULL || entry->state == STORE_DONE)
+			continue;
+		entry->attempt++;
+		entry->state = STORE_PENDING;
+		piece->bytes += entry->message->body_bytes;
+		piece->entries[piece->count++] = *entry;
+		memset(entry, 0, sizeof *entry);
+	}
+	if (piece->count == 0) {
+		batch_free(&piece);
+		return 0;
+	}
+	if (intend(w->job, wf, piece, err) < 0) {
+		drop_batch(&piece);
+		return -1;
+	}
+	list_add_batch(&w->redo, piece);
+	return 0;
+}
+
+static int
+digest_spool(struct spool *spool, struct digests *digests_r, struct err *err)
+{
+	struct digester *digester = digester_new();
+	unsigned char buf[16384];
+	uint64_t offset = 0;
+	size_t got;
+
+	do {
+		if (spool_read(spool, offset, buf, sizeof buf, &got, err) < 0) {
+			digester_free(&digester);
+			return -1;
+		}
+		digester_add(digester, buf, got);
+		offset += got;
+	} while (got > 0);
+	digester_end(&digester, digests_r);
+	return 0;
+}
+
+/* The next step of the ladder for a message that was refused alone; false: there is none. */
+static int
+repair(struct writer *w, struct store_entry *entry, bool *repaired_r, struct err *err)
+{
+	unsigned allowed = w->job->run->ladder;
+	enum ladder_step last = LADDER_AS_IS, next;
+	struct spool *body;
+
+	*repaired_r = false;
+	for (int step = 0; step < LADDER_STEPS; step++)
+		if (entry->steps & (1u << step))
+			last = (enum ladder_step)step;
+	next = ladder_next(last, allowed, entry->message->digests.traits);
+	if (next == LADDER_STEPS || spool_is_ring(entry->body))
+		return 0;
+	entry->steps |= 1u << next;
+	body = spool_new(w->job->local->pool);
+	if (ladder_apply(next == LADDER_WRAP ? 1u << LADDER_WRAP : entry->steps, entry->received,
+		    entry->message->body, body, err) < 0) {
+		spool_unref(&body);
+		return -1;
+	}
+	if (entry->sent == NULL)
+		entry->sent = xcalloc(1, sizeof *entry->sent);
+	spool_unref(&entry->body);
+	entry->body = body;
+	*repaired_r = true;
+	return digest_spool(body, entry->sent, err);
+}
+
+/* A message that was refused alone: repaired and sent again, or at its end. */
+static int
+climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
+{
+	struct store_entry *entry = &batch->entries[at];
+	struct work_folder *wf = batch->owner;
+	bool repaired = false;
+
+	if (entry->message->digests.traits & TRAIT_EMPTY && !spool_is_ring(entry->body)) {
+		put_end(w, wf, entry, ITEM_SKIPPED, REASON_EMPTY, entry->err.text);
+		return 0;
+	}
+	if (entry->err.code != ERR_TOOBIG && entry->err.code != ERR_BAD &&
+		repair(w, entry, &repaired, err) < 0)
+		return -1;
+	if (repaired)
+		return new_piece(w, batch, at, at + 1, err);
+	put_end(w, wf, entry, ITEM_FAILED, entry->err.code, entry->err.text);
+	return 0;
+}
+
+/* Refusals that say nothing against the message: the folder or the account has to wait or end. */
+static bool
+is_larger(const struct err *err)
+{
+	switch (err->code) {
+	case ERR_CONTENT:
+	case ERR_REFUSED:
+	case ERR_TOOBIG:
+	case ERR_BAD:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* Sends what was refused again in smaller pieces, or repaired. The intent is closed before. */
+static int
+split(struct writer *w, struct batch *batch, struct err *err)
+{
+	size_t refused = 0, middle, seen = 0;
+
+	for (size_t i = 0; i < batch->count; i++)
+		refused += batch->entries[i].state == STORE_REFUSED;
+	if (refused == 1 || !batch->one_command) {
+		for (size_t i = 0; i < batch->count; i++)
+			if (batch->entries[i].state == STORE_REFUSED && climb(w, batch, i, err) < 0)
+				return -1;
+		return 0;
+	}
+	for (middle = 0; seen < refused / 2; middle++)
+		seen += batch->entries[middle].state == STORE_REFUSED;
+	if (new_piece(w, batch, 0, middle, err) < 0)
+		return -1;
+	return new_piece(w, batch, middle, batch->count, err);
+}
+
+/* A batch came back with an answer for each entry. Takes it. */
+static int
+answered(struct writer *w, struct batch **batch, struct err *err)
+{
+	struct batch *b = *batch;
+	struct work_folder *wf = b->owner;
+	bool refused = false, untold = false;
+	int ret = 0;
+
+	if (b->uidvalidity != 0 && wf->target.uidvalidity != 0 &&
+		b->uidvalidity != wf->target.uidvalidity)
+		return err_set(err, ERR_UIDVALIDITY, "target folder %s has UIDVALIDITY %u, had %u",
+			wf->plan->target_name, (unsigned)b->uidvalidity,
+			(unsigned)wf->target.uidvalidity);
+	for (size_t i = 0; i < b->count; i++) {
+		struct store_entry *entry = &b->entries[i];
+		if (entry->state == STORE_REFUSED && is_larger(&entry->err) && ret == 0) {
+			*err = entry->err;
+			ret = err_context(err, "target folder %s", wf->plan->target_name);
+		}
+		refused = refused || entry->state == STORE_REFUSED;
+		untold = untold || (entry->state == STORE_DONE && entry->uid == 0);
+	}
+	if (ret < 0 && b->one_command && b->count > 1)
+		return ret; /* some servers store a part: settled by the next attempt */
+	if (untold) {
+		list_add_batch(&w->learn, b);
+		*batch = NULL;
+		return ret;
+	}
+	if (ret == 0 && refused && b->one_command && b->count > 1) {
+		list_add_batch(&w->look, b);
+		*batch = NULL;
+		return 0;
+	}
+	close_batch(w, b);
+	if (ret == 0 && refused)
+		ret = split(w, b, err);
+	return ret;
+}
+
+static void
+note_answer_time(struct writer *w)
+{
+	struct node node;
+	unsigned ms;
+
+	if (!list_take(&w->sent, &node))
+		return;
+	ms = (unsigned)(clock_ms() - node.sent_ms);
+	if (ms > w->longest_ms) {
+		w->longest_ms = ms;
+		ledger_host_answer(w->job->ledger, w->job->target.endpoint.host, ms);
+	}
+}
+
+/* After BAD: what was in that batch is sent alone and without LITERAL+ from now on; what was sent
+ * so already is at its end. */
+static void
+note_bad(struct writer *w, const struct batch *batch)
+{
+	struct work_folder *wf = batch->owner;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		struct store_entry *entry = &batch->entries[i];
+		if (entry->message == NULL || entry->state != STORE_UNKNOWN)
+			continue;
+		if (batch->careful && entry->err.code == ERR_BAD)
+			put_end(w, wf, entry, ITEM_FAILED, ERR_BAD, entry->err.text);
+		else
+			job_be_careful(w->job, wf->source.key, entry->message->item->uid);
+	}
+	if (batch->careful)
+		ledger_result(w->job->ledger, batch->id, wf->row.id, NULL, 0);
+}
+
+/* The link is gone: every batch comes back with what is known. */
+static void
+collect_broken(struct writer *w, const struct err *why)
+{
+	struct side *target = &w->job->target;
+	struct batch *batch;
+	struct err err;
+	bool first = true;
+	int ret;
+
+	while ((ret = target->c->store_next(target->session, &batch, &err)) != 0) {
+		bool done = true, any = false;
+		if (ret < 0)
+			continue;
+		for (size_t i = 0; i < batch->count; i++) {
+			done = done && batch->entries[i].state == STORE_DONE &&
+			       batch->entries[i].uid != 0;
+			any = any || batch->entries[i].state == STORE_DONE;
+		}
+		if (done)
+			close_batch(w, batch);
+		else if (why->code == ERR_BAD && first && !any)
+			note_bad(w, batch);
+		first = first && done;
+		drop_batch(&batch);
+	}
+}
+
+/* 1: one batch was answered, 0: none in flight. */
+static int
+take_result(struct writer *w, struct err *err)
+{
+	struct side *target = &w->job->target;
+	struct batch *batch = NULL;
+	int ret = target->c->store_next(target->session, &batch, err);
+
+	if (ret < 0) {
+		collect_broken(w, err);
+		return -1;
+	}
+	if (ret == 0)
+		return 0;
+	note_answer_time(w);
+	w->idle_since = clock_ms();
+	ret = answered(w, &batch, err);
+	if (batch != NULL)
+		drop_batch(&batch);
+	return ret < 0 ? -1 : 1;
+}
+
+static int
+take_all_results(struct writer *w, struct err *err)
+{
+	int ret;
+
+	while ((ret = take_result(w, err)) == 1)
+		;
+	return ret;
+}
+
+/* ---- what is done with nothing in flight ---- */
+
+static bool
+same_order(struct batch *batch, const struct match_found *found, size_t *at, size_t count)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		struct store_entry *entry = &batch->entries[i];
+		uint64_t size =
+			entry->sent != NULL ? entry->sent->bytes : entry->message->body_bytes;
+		if (entry->state != STORE_DONE)
+			continue;
+		if (*at == count || found[*at].size != size)
+			return false;
+		entry->uid = found[(*at)++].uid;
+	}
+	return true;
+}
+
+/* UIDs by digest; what is not found stays without one. */
+static int
+learn_by_digest(
+	struct writer *w, struct batch *batch, const struct uidset *without, struct err *err)
+{
+	struct match_found *found;
+	struct match_row *rows;
+	size_t count;
+
+	if (look_above(w->job, batch->folder, batch->bound, without, LOOK_DIGESTS, &found, &count,
+		    NULL, err) < 0)
+		return -1;
+	rows = xcalloc(batch->count + 1, sizeof *rows);
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->entries[i].state == STORE_DONE)
+			intent_match_row(&batch->entries[i], &rows[i]);
+	match_rows(rows, batch->count, found, count);
+	for (size_t i = 0; i < batch->count; i++)
+		batch->entries[i].uid = rows[i].uid;
+	free(rows);
+	free(found);
+	return 0;
+}
+
+/* A server without UIDPLUS: the UIDs above the bound, in the order sent if the sizes say so. */
+static int
+learn_uids(struct writer *w, struct batch *batch, struct err *err)
+{
+	struct work_folder *wf = batch->owner;
+	struct match_found *found;
+	struct uidset ours = { 0 };
+	uint64_t without;
+	size_t count, at = 0;
+	int ret = -1;
+
+	if (ledger_flush(w->job->ledger, err) < 0 ||
+		ledger_target_uids(w->job->ledger, w->job->account->id, wf->target.key,
+			batch->bound, &ours, &without, err) < 0 ||
+		look_above(w->job, batch->folder, batch->bound, &ours, LOOK_META, &found, &count,
+			NULL, err) < 0)
+		goto out;
+	ret = 0;
+	if (!same_order(batch, found, &at, count) || at != count)
+		ret = learn_by_digest(w, batch, &ours, err);
+	free(found);
+out:
+	uidset_clear(&ours);
+	return ret;
+}
+
+/* Was a part of a refused batch stored all the same? What was is landed. */
+static int
+look_for_part(struct writer *w, struct batch *batch, struct err *err)
+{
+	struct work_folder *wf = batch->owner;
+	struct match_found *found;
+	struct match_row *rows;
+	struct uidset ours = { 0 };
+	uint64_t without;
+	size_t count;
+
+	if (ledger_flush(w->job->ledger, err) < 0 ||
+		ledger_target_uids(w->job->ledger, w->job->account->id, wf->target.key,
+			batch->bound, &ours, &without, err) < 0 ||
+		look_above(w->job, batch->folder, batch->bound, &ours, LOOK_DIGESTS, &found, &count,
+			NULL, err) < 0) {
+		uidset_clear(&ours);
+		return -1;
+	}
+	rows = xcalloc(batch->count + 1, sizeof *rows);
+	for (size_t i = 0; i < batch->count; i++)
+		intent_match_row(&batch->entries[i], &rows[i]);
+	match_rows(rows, batch->count, found, count);
+	for (size_t i = 0; i < batch->count; i++)
+		if (rows[i].uid != 0) {
+			batch->entries[i].uid = rows[i].uid;
+			batch->entries[i].state = STORE_DONE;
+		}
+	free(rows);
+	free(found);
+	uidset_clear(&ours);
+	return 0;
+}
+
+static bool
+has_aside(const struct writer *w)
+{
+	return w->learn.first != NULL || w->look.first != NULL || w->changes.first != NULL;
+}
+
+static int
+do_aside(struct writer *w, struct err *err)
+{
+	int ret = take_all_results(w, err);
+	struct node node;
+
+	while (ret == 0 && list_take(&w->learn, &node)) {
+		struct batch *batch = node.batch;
+		bool refused = false;
+		ret = learn_uids(w, batch, err);
+		if (ret == 0)
+			close_batch(w, batch);
+		for (size_t i = 0; i < batch->count; i++)
+			refused = refused || batch->entries[i].state == STORE_REFUSED;
+		if (ret == 0 && refused)
+			ret = split(w, batch, err);
+		drop_batch(&batch);
+	}
+	while (ret == 0 && list_take(&w->look, &node)) {
+		struct batch *batch = node.batch;
+		ret = look_for_part(w, batch, err);
+		if (ret == 0)
+			close_batch(w, batch);
+		if (ret == 0)
+			ret = split(w, batch, err);
+		drop_batch(&batch);
+	}
+	while (ret == 0 && list_take(&w->changes, &node)) {
+		ret = flags_apply(w->job, node.work, err);
+		work_free(node.work);
+	}
+	return ret;
+}
+
+/* ---- sending ---- */
+
+static int
+send_batch(struct writer *w, struct batch **batch, struct err *err)
+{
+	struct side *target = &w->job->target;
+	int ret;
+
+	if (ledger_wait(w->job->ledger, (*batch)->ticket, err) < 0)
+		goto drop;
+	while ((ret = target->c->store_start(target->session, batch, err)) == 1)
+		if (take_result(w, err) < 0)
+			goto drop;
+	if (ret < 0) {
+		if (err->code == ERR_BAD && *batch != NULL)
+			note_bad(w, *batch);
+		collect_broken(w, err);
+		goto drop;
+	}
+	list_add(&w->sent, &(struct node){ .sent_ms = clock_ms() });
+	w->idle_since = clock_ms();
+	return 0;
+drop:
+	if (*batch != NULL)
+		drop_batch(batch);
+	return -1;
+}
+
+static int
+take_work(struct writer *w, struct work **work, struct err *err)
+{
+	struct batch *batch = (*work)->batch;
+
+	if (batch == NULL) {
+		list_add(&w->changes, &(struct node){ .work = *work });
+		*work = NULL;
+		return 0;
+	}
+	(*work)->batch = NULL;
+	work_free(*work);
+	*work = NULL;
+	/* Without APPENDUID the UIDs are learnt batch by batch, so nothing else may be in flight.
+	 */
+	if (!(w->job->target_caps & CAN_UIDPLUS) && take_all_results(w, err) < 0) {
+		drop_batch(&batch);
+		return -1;
+	}
+	if (w->learn.first != NULL && do_aside(w, err) < 0) {
+		drop_batch(&batch);
+		return -1;
+	}
+	return send_batch(w, &batch, err);
+}
+
+static int
+idle_timeout(struct writer *w)
+{
+	int64_t due, now = clock_ms(), wait = KEEPALIVE_MS - (now - w->idle_since);
+
+	if (settle_pending(w->job, &due) && due - now < wait)
+		wait = due - now;
+	return wait < 0 ? 0 : (int)wait;
+}
+
+static int
+when_idle(struct writer *w, struct err *err)
+{
+	struct side *target = &w->job->target;
+	int64_t due;
+	size_t left;
+
+	if (settle_pending(w->job, &due) && due <= clock_ms()) {
+		w->idle_since = clock_ms();
+		return settle_continue(w->job, false, &left, err);
+	}
+	if (clock_ms() - w->idle_since >= KEEPALIVE_MS) {
+		w->idle_since = clock_ms();
+		return target->c->keepalive(target->session, err);
+	}
+	return 0;
+}
+
+/* One step: 1 go on, 0 all is done. */
+static int
+step(struct writer *w, struct err *err)
+{
+	struct side *target = &w->job->target;
+	size_t pending = target->c->store_pending(target->session);
+	struct work *work;
+	struct node node;
+	void *item = NULL;
+	int ret;
+
+	if (has_aside(w))
+		return do_aside(w, err) < 0 ? -1 : 1;
+	if (list_take(&w->redo, &node))
+		return send_batch(w, &node.batch, err) < 0 ? -1 : 1;
+	if (pending > 0 && target->c->store_readable(target->session))
+		return take_result(w, err) < 0 ? -1 : 1;
+	ret = queue_pop(w->job->queue, &item, pending > 0 ? IDLE_POLL_MS : idle_timeout(w));
+	work = item;
+	if (ret == 1)
+		return take_work(w, &work, err) < 0 ? -1 : 1;
+	if (ret == 0 && pending == 0)
+		return when_idle(w, err) < 0 ? -1 : 1;
+	if (ret == -1 && pending > 0)
+		return take_result(w, err) < 0 ? -1 : 1;
+	return ret == 0 ? 1 : 0;
+}
+
+int
+writer_run(struct job *job, struct err *err)
+{
+	struct writer w = { .job = job };
+	int ret;
+
+	w.longest_ms = ledger_host_longest(job->ledger, job->target.endpoint.host);
+	w.idle_since = clock_ms();
+	while ((ret = step(&w, err)) == 1)
+		if (ledger_check(job->ledger, err) < 0) {
+			ret = -1;
+			break;
+		}
+	list_clear(&w.redo);
+	list_clear(&w.learn);
+	list_clear(&w.look);
+	list_clear(&w.changes);
+	list_clear(&w.sent);
+	return ret;
+}
