@@ -14,3 +14,18 @@ src_engine_ledger_libledger_a_SOURCES = \
 	src/engine/ledger/run.c \
 	src/engine/ledger/schema.c \
 	src/engine/ledger/sqlite.c
+
+LEDGER_TEST_LIBS = src/engine/ledger/libledger.a src/mail/libmail.a src/base/libbase.a \
+	$(SQLITE_LIBS)
+ledger_tests = src/engine/ledger/test_ledger src/engine/ledger/test_items \
+	src/engine/ledger/test_threads
+check_PROGRAMS += $(ledger_tests)
+UNIT_TESTS += $(ledger_tests)
+TSAN_TESTS += $(ledger_tests)
+src_engine_ledger_test_ledger_SOURCES = src/engine/ledger/test_ledger.c \
+	src/engine/ledger/test_ledger.h
+src_engine_ledger_test_ledger_LDADD = $(LEDGER_TEST_LIBS)
+src_engine_ledger_test_items_SOURCES = src/engine/ledger/test_items.c
+src_engine_ledger_test_items_LDADD = $(LEDGER_TEST_LIBS)
+src_engine_ledger_test_threads_SOURCES = src/engine/ledger/test_threads.c
+src_engine_ledger_test_threads_LDADD = $(LEDGER_TEST_LIBS)

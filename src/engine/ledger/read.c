@@ -497,6 +497,7 @@ each_folders(struct each *each, uint64_t account, const struct ledger_folder *af
 	void *rows = NULL;
 	int ret;
 
+	*folders_r = NULL;
 	*count_r = 0;
 	if (ledger_borrow(each->ledger, &db, err) < 0)
 		return -1;
@@ -571,7 +572,7 @@ ledger_each_item(struct ledger *ledger, uint64_t account, enum item_state state,
 {
 	struct each each = { ledger, state, fn, context, { 0 } };
 	struct ledger_folder after = { 0 };
-	struct ledger_folder *folders;
+	struct ledger_folder *folders = NULL;
 	size_t count;
 	int ret;
 
