@@ -458,6 +458,14 @@ conn_close(struct conn **conn_p)
 	*conn_p = NULL;
 }
 
+void
+conn_abort(struct conn **conn_p)
+{
+	if (*conn_p != NULL && (*conn_p)->failure.code == ERR_NONE)
+		err_set(&(*conn_p)->failure, ERR_LOST, "closed by us");
+	conn_close(conn_p);
+}
+
 /* For people. */
 
 uint64_t

@@ -141,6 +141,14 @@ stream_close(struct stream **stream)
 	*stream = NULL;
 }
 
+void
+stream_abort(struct stream **stream)
+{
+	if (*stream != NULL)
+		conn_abort(&(*stream)->conn); /* conn_close() of the driver then finds none */
+	stream_close(stream);
+}
+
 static int
 report(const struct stream *stream, struct err *err)
 {

@@ -20,6 +20,7 @@ int stream_open(const struct endpoint *ep, const struct cancel *cancel, unsigned
 	struct stream **stream_r, struct err *err);
 /* Does not flush: what was not flushed was not meant to leave. NULL is fine. */
 void stream_close(struct stream **stream);
+void stream_abort(struct stream **stream); /* as conn_abort() */
 
 /* What is there, at least one byte and at most size; waits only while there is none. 0 or -1. */
 int stream_read(struct stream *stream, void *buf, size_t size, size_t *got_r, struct err *err);

@@ -45,8 +45,10 @@ net_close(void *owner, bool at_once)
 {
 	struct stream *stream = owner;
 
-	(void)at_once;
-	stream_close(&stream);
+	if (at_once)
+		stream_abort(&stream);
+	else
+		stream_close(&stream);
 }
 
 int
