@@ -10,15 +10,15 @@
 
 /* One row. Strings belong to the list; NULL = not given. */
 struct user {
-	char *user;                     /* login name at the source, as written */
-	struct secret *password;        /* at the source; NULL: the admin logs in */
-	char *name;                     /* full name */
-	char *target_user;              /* login at the target: of the row, or by the profile's pattern,
-	                                 * or `user`; never NULL once loaded */
-	struct secret *target_password; /* NULL: the admin login there, or else `password` */
-	char *source_host, *target_host;/* NULL: the profile's */
+	char *user;              /* login name at the source, as written */
+	struct secret *password; /* at the source; NULL: the admin logs in */
+	char *name;              /* full name */
+	char *target_user;       /* login at the target: of the row, or by the profile's pattern,
+				  * or `user`; never NULL once loaded */
+	struct secret *target_password;  /* NULL: the admin login there, or else `password` */
+	char *source_host, *target_host; /* NULL: the profile's */
 	char *groups;
-	unsigned line;                  /* of the file */
+	unsigned line; /* of the file */
 };
 
 struct users {
