@@ -185,6 +185,7 @@ test_system_trust(void)
 	struct err err = { 0 };
 	struct conn *conn = NULL;
 
+	/* No other thread is alive here and below. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	setenv("SSL_CERT_FILE", root_file, 1);
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_TLS);
@@ -198,43 +199,44 @@ test_system_trust(void)
 	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_CERT);
 	peer_stop(&unknown);
-	unsetenv("SSL_CERT_FILE");
+	unsetenv("SSL_CERT_FILE"); /* NOLINT(concurrency-mt-unsafe): as above */
+}
+
+static void
+check_pin(const char *pin, const char *right, bool good_pin)
+{
+	struct peer peer = { .serve = peer_drain, .cert = &self_signed };
+	struct endpoint ep;
+	struct err err = { 0 };
+	struct conn *conn = NULL;
+
+	peer_start(&peer);
+	ep = endpoint(&peer, NET_TLS);
+	ep.host = "127.0.0.1"; /* not in the certificate: the key alone counts */
+	ep.verify = VERIFY_PIN;
+	ep.pin = pin;
+	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), good_pin ? 0 : -1);
+	CHECK_INT(err.code, good_pin ? ERR_NONE : ERR_CERT);
+	CHECK(good_pin || strstr(err.text, "not the pinned one") != NULL);
+	CHECK(good_pin || strstr(err.text, right) != NULL);
+	conn_close(&conn);
+	peer_stop(&peer);
+	CHECK_INT(peer.tls_refused, !good_pin);
+	CHECK_INT(peer.received, 0);
 }
 
 static void
 test_pin(void)
 {
-	static const char zero[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 	char right[64], prefixed[80];
-	const struct {
-		const char *pin;
-		int ret;
-	} cases[] = { { right, 0 }, { prefixed, 0 }, { zero, -1 }, { "", -1 }, { NULL, -1 } };
-	size_t i;
 
 	peer_cert_pin(&self_signed, right);
 	snprintf(prefixed, sizeof(prefixed), "sha256//%s", right);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct peer peer = { .serve = peer_drain, .cert = &self_signed };
-		struct endpoint ep;
-		struct err err = { 0 };
-		struct conn *conn = NULL;
-
-		peer_start(&peer);
-		ep = endpoint(&peer, NET_TLS);
-		ep.host = "127.0.0.1"; /* not in the certificate: the key alone counts */
-		ep.verify = VERIFY_PIN;
-		ep.pin = cases[i].pin;
-		CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), cases[i].ret);
-		CHECK_INT(err.code, cases[i].ret == 0 ? ERR_NONE : ERR_CERT);
-		if (cases[i].ret != 0) {
-			CHECK(strstr(err.text, "not the pinned one") != NULL);
-			CHECK(strstr(err.text, right) != NULL);
-		}
-		conn_close(&conn);
-		peer_stop(&peer);
-		CHECK_INT(peer.tls_refused, cases[i].ret != 0);
-	}
+	check_pin(right, right, true);
+	check_pin(prefixed, right, true);
+	check_pin("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", right, false);
+	check_pin("", right, false);
+	check_pin(NULL, right, false);
 }
 
 static void
@@ -387,37 +389,39 @@ test_starttls(void)
 }
 
 static void
+check_silent(enum net_security security)
+{
+	struct peer peer = { .serve = peer_drain };
+	struct endpoint ep;
+	struct err err = { 0 };
+	struct conn *conn = NULL;
+	int64_t start = clock_ms();
+	char buf[16];
+	size_t got;
+	int ret;
+
+	peer_start(&peer);
+	ep = endpoint(&peer, security);
+	ep.timeout_ms = SHORT_MS;
+	ret = conn_open(&ep, NULL, 0, &conn, &err);
+	if (security == NET_NONE) {
+		CHECK_INT(ret, 0);
+		CHECK(!conn_wait_readable(conn, 20));
+		ret = conn_read(conn, buf, sizeof(buf), &got, &err);
+	}
+	CHECK_INT(ret, -1);
+	CHECK_INT(err.code, ERR_TIMEOUT);
+	CHECK(clock_ms() - start >= SHORT_MS);
+	CHECK(clock_ms() - start < 10L * SHORT_MS);
+	conn_close(&conn);
+	peer_stop(&peer);
+}
+
+static void
 test_silent(void)
 {
-	static const enum net_security securities[] = { NET_NONE, NET_TLS };
-	size_t i;
-
-	for (i = 0; i < 2; i++) {
-		struct peer peer = { .serve = peer_drain };
-		struct endpoint ep;
-		struct err err = { 0 };
-		struct conn *conn = NULL;
-		int64_t start = clock_ms();
-		char buf[16];
-		size_t got;
-		int ret;
-
-		peer_start(&peer);
-		ep = endpoint(&peer, securities[i]);
-		ep.timeout_ms = SHORT_MS;
-		ret = conn_open(&ep, NULL, 0, &conn, &err);
-		if (securities[i] == NET_NONE) {
-			CHECK_INT(ret, 0);
-			CHECK(!conn_wait_readable(conn, 20));
-			ret = conn_read(conn, buf, sizeof(buf), &got, &err);
-		}
-		CHECK_INT(ret, -1);
-		CHECK_INT(err.code, ERR_TIMEOUT);
-		CHECK(clock_ms() - start >= SHORT_MS);
-		CHECK(clock_ms() - start < 10 * SHORT_MS);
-		conn_close(&conn);
-		peer_stop(&peer);
-	}
+	check_silent(NET_NONE);
+	check_silent(NET_TLS); /* in the handshake */
 }
 
 /* A listener whose queue is full: the kernel drops what knocks. */

@@ -13,6 +13,23 @@ secret(const char *text)
 }
 
 static void
+check_base64(const char *plain, const char *code)
+{
+	struct str out;
+
+	str_init(&out, 0);
+	(void)str_adds(&out, "before ");
+	CHECK_INT(base64_decode(&out, code, strlen(code)), plain != NULL ? 0 : -1);
+	CHECK_STR(str_get(&out) + 7, plain != NULL ? plain : "");
+	str_reset(&out);
+	if (plain != NULL) {
+		CHECK_INT(base64_encode(&out, plain, strlen(plain)), 0);
+		CHECK_STR(str_get(&out), code);
+	}
+	str_clear(&out);
+}
+
+static void
 test_base64(void)
 {
 	static const struct {
@@ -42,19 +59,8 @@ test_base64(void)
 	struct str out;
 	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		str_init(&out, 0);
-		(void)str_adds(&out, "before ");
-		CHECK_INT(base64_decode(&out, cases[i].code, strlen(cases[i].code)),
-			cases[i].plain != NULL ? 0 : -1);
-		CHECK_STR(str_get(&out) + 7, cases[i].plain != NULL ? cases[i].plain : "");
-		str_reset(&out);
-		if (cases[i].plain != NULL) {
-			CHECK_INT(base64_encode(&out, cases[i].plain, strlen(cases[i].plain)), 0);
-			CHECK_STR(str_get(&out), cases[i].code);
-		}
-		str_clear(&out);
-	}
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		check_base64(cases[i].plain, cases[i].code);
 	str_init(&out, 4);
 	CHECK_INT(base64_encode(&out, "four", 4), -1);
 	CHECK_INT(base64_decode(&out, "Zm9vYmFy", 8), -1);
