@@ -4,17 +4,13 @@
  * still get its LF, the length of the line, and in the header whether the line is kept, dropped,
  * or its name not yet read far enough. Work is done by runs between line ends (memchr), and the
  * canonical bytes are gathered in a buffer, so that the cost is that of the two hashes. */
-
-/* OpenSSL has a type of the name of one of our error codes; neither is needed by the other. */
-#define ERR_STATE openssl_err_state
-#include <openssl/evp.h>
-#undef ERR_STATE
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/str.h"
 #include "mail/digest.h"
+#include "mail/openssl_private.h"
 
 #include "base/banned.h"
 

@@ -8,8 +8,10 @@ src_mail_libmail_a_SOURCES = \
 	src/mail/date.c src/mail/date.h \
 	src/mail/digest.c src/mail/digest.h \
 	src/mail/header.c src/mail/header.h \
+	src/mail/ladder.c src/mail/ladder.h \
 	src/mail/folder_names.c \
-	src/mail/utf8_private.h
+	src/mail/encode_private.h src/mail/openssl_private.h src/mail/utf8_private.h \
+	src/mail/encode.c
 
 MAIL_TEST_LIBS = src/mail/libmail.a src/base/libbase.a $(SSL_LIBS)
 check_PROGRAMS += \
@@ -19,7 +21,8 @@ check_PROGRAMS += \
 	src/mail/test_folder \
 	src/mail/test_date \
 	src/mail/test_digest \
-	src/mail/test_header
+	src/mail/test_header \
+	src/mail/test_ladder
 UNIT_TESTS += \
 	src/mail/test_uidset \
 	src/mail/test_utf7 \
@@ -27,7 +30,8 @@ UNIT_TESTS += \
 	src/mail/test_folder \
 	src/mail/test_date \
 	src/mail/test_digest \
-	src/mail/test_header
+	src/mail/test_header \
+	src/mail/test_ladder
 src_mail_test_uidset_SOURCES = src/mail/test_uidset.c
 src_mail_test_uidset_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_utf7_SOURCES = src/mail/test_utf7.c
@@ -42,6 +46,8 @@ src_mail_test_digest_SOURCES = src/mail/test_digest.c
 src_mail_test_digest_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_header_SOURCES = src/mail/test_header.c
 src_mail_test_header_LDADD = $(MAIL_TEST_LIBS)
+src_mail_test_ladder_SOURCES = src/mail/test_ladder.c
+src_mail_test_ladder_LDADD = $(MAIL_TEST_LIBS)
 
 FUZZERS += src/mail/fuzz_utf7 src/mail/fuzz_date
 src_mail_fuzz_utf7_SOURCES = src/mail/fuzz_utf7.c
