@@ -7,6 +7,7 @@
 #include "engine/ledger/ledger.h"
 #include "profile/profile.h"
 #include "runner/runner.h"
+#include "runner/wire.h"
 #include "users/users.h"
 
 #include <stdio.h>
@@ -52,8 +53,11 @@ int cli_ask(void *context, const char *what, struct secret **secret_r, struct er
  * picture. False if the engine went away before the end of its run. */
 bool cli_follow(struct engine *engine, const char *profile, bool remote, struct snapshot *last_r);
 
-/* Follows the run that holds the lock, over its socket; `locked` says who that is. */
-int cli_attach(const struct profile *profile, const struct err *locked);
+/* Connects to the run at work, waiting a moment for one that is just starting; prints its error. */
+int cli_connect(
+	const struct profile *profile, struct engine **engine_r, struct wire_hello *hello_r);
+/* Says that a run is at work, and follows it to its end. */
+int cli_attach(const struct profile *profile);
 
 /* What TASK_DRY and TASK_CHECK found, for people. */
 int cli_examine(const struct profile *profile, const struct args *args, enum engine_task task);

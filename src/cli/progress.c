@@ -28,34 +28,15 @@ struct progress {
 	bool terminal, utf8, remote;
 	bool silent; /* nobody reads any more */
 	unsigned width, height;
-	unsigned drawn; /* lines of the block on the screen */
-	uint64_t after; /* events up to this are shown */
+	unsigned drawn;  /* lines of the block on the screen */
+	uint64_t after;  /* events up to this are shown */
+	unsigned waited; /* pictures for the one that has an account's last numbers */
 	uint64_t first_row;
 	int64_t next_totals;
 	bool started;
 	struct snapshot *snapshot;
 	struct event *events;
 };
-
-static const char *
-run_state_name(enum run_state state)
-{
-	switch (state) {
-	case RUN_IDLE:
-		return "idle";
-	case RUN_STARTING:
-		return "starting";
-	case RUN_WORKING:
-		return "working";
-	case RUN_PAUSED:
-		return "paused";
-	case RUN_STOPPING:
-		return "stopping";
-	case RUN_ENDED:
-		return "ended";
-	}
-	return "";
-}
 
 /* Never 100 before the engine says that the run is at its end. */
 static unsigned
@@ -208,7 +189,7 @@ draw_block(struct progress *progress)
 	erase_block(progress);
 	str_init(&line, 0);
 	str_addf(&line, "%s  round %u  %s  %u of %u workers", progress->profile, totals->round,
-		run_state_name(totals->state), totals->working, totals->jobs);
+		wire_run_state(totals->state), totals->working, totals->jobs);
 	block_line(progress, &line);
 	add_totals(progress, &line);
 	block_line(progress, &line);
@@ -327,19 +308,34 @@ event_line(struct progress *progress, const struct event *event)
 	str_clear(&line);
 }
 
+/* True for the end of an account that the picture at hand shows still at work: its numbers are in
+ * the next one. */
+static bool
+is_ahead(const struct progress *progress, const struct event *event)
+{
+	const struct snapshot_row *row;
+
+	if (event->kind != ENGINE_ACCOUNT || !is_end_state(event->text))
+		return false;
+	row = find_row(progress, event->account);
+	return row != NULL && strcmp(row->state, event->text) != 0;
+}
+
 static void
 take_events(struct progress *progress)
 {
 	size_t count;
 
+	progress->waited++;
 	do {
 		count = engine_events(
 			progress->engine, progress->after, progress->events, EVENTS_AT_ONCE);
-		for (size_t i = 0; i < count; i++) {
-			progress->after = progress->events[i].seq;
-			event_line(progress, &progress->events[i]);
-		}
-	} while (count == EVENTS_AT_ONCE);
+		XX = progress->events[i].seq;
+		event_line(progress, &progress->events[i]);
+	}
+}
+while (count == EVENTS_AT_ONCE)
+	;
 }
 
 static void

@@ -217,7 +217,7 @@ start_run(struct start *start)
 		return code;
 	if (runner_lock(start->profile, &start->lock, &err) < 0) {
 		if (err.code == ERR_LOCKED)
-			return cli_attach(start->profile, &err);
+			return cli_attach(start->profile);
 		return cli_fail(&err);
 	}
 	code = cli_load_users(start->profile, start->args->users, &start->users);

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "report/report.h"
+#include "runner/control.h"
 #include "runner/process_private.h"
 #include "runner/runner.h"
 #include "base/banned.h"
@@ -24,6 +26,8 @@ struct runner {
 	struct ledger *ledger;
 	struct listener *listener;
 	struct engine *engine;
+	struct wire_hello hello;
+	struct control *control;
 };
 
 /* "logs/11212026_094107"; a second run within one second gets "_2". */
@@ -90,11 +94,37 @@ start_engine(struct runner *runner, const struct runner_config *config, struct e
 	return listener_start(runner->listener, runner->engine, runner->log, err);
 }
 
+static int
+start_control(struct runner *runner, struct err *err)
+{
+	struct wire_hello *hello = &runner->hello;
+	char *state_path = runner_state_path(runner->profile);
+	struct control_config config = {
+		.engine = runner->engine,
+		.state_dir = runner->profile->state_dir,
+		.state_path = state_path,
+		.hello = hello,
+		.log = runner->log,
+	};
+	int ret;
+
+	hello->version = WIRE_VERSION;
+	hello->pid = (unsigned)getpid();
+	if (gethostname(hello->host, sizeof hello->host - 1) < 0)
+		hello->host[0] = '\0';
+	text_safe(hello->profile, sizeof hello->profile, runner->profile->name);
+	text_safe(hello->directory, sizeof hello->directory, runner->directory);
+	ret = control_start(&config, &runner->control, err);
+	free(state_path);
+	return ret;
+}
+
 static void
 runner_free(struct runner **runner_p)
 {
 	struct runner *runner = *runner_p;
 
+	control_stop(&runner->control);
 	engine_close(&runner->engine);
 	ledger_close(&runner->ledger, NULL);
 	log_close(&runner->log);
@@ -122,7 +152,8 @@ runner_start(const struct runner_config *config, struct lock **lock, struct runn
 			0 ||
 		file_mkdirs(runner->lock_dir, err) < 0 ||
 		make_run_directory(config->profile, &runner->directory, err) < 0 ||
-		open_log(runner, err) < 0 || start_engine(runner, config, err) < 0) {
+		open_log(runner, err) < 0 || start_engine(runner, config, err) < 0 ||
+		start_control(runner, err) < 0) {
 		runner_free(&runner);
 		return -1;
 	}
@@ -181,6 +212,7 @@ runner_finish(struct runner **runner_p, char **report_r, struct err *err)
 		engine_local_report(runner->engine, runner->report);
 	*report_r = runner->report;
 	runner->report = NULL;
+	control_stop(&runner->control); /* the last words reach who listens */
 	engine_close(&runner->engine);
 	if (ledger_close(&runner->ledger, &close_err) < 0 && code != RUNNER_CANNOT) {
 		if (err != NULL)
