@@ -21,6 +21,7 @@
 #define TOTALS_MS      5000 /* between two lines of totals on a pipe */
 #define EVENTS_AT_ONCE 64
 #define ROWS_SHOWN     20
+#define WAIT_DRAWS     3 /* pictures that the last line of an account waits for its numbers */
 
 struct progress {
 	struct engine *engine;
@@ -330,12 +331,15 @@ take_events(struct progress *progress)
 	do {
 		count = engine_events(
 			progress->engine, progress->after, progress->events, EVENTS_AT_ONCE);
-		XX = progress->events[i].seq;
-		event_line(progress, &progress->events[i]);
-	}
-}
-while (count == EVENTS_AT_ONCE)
-	;
+		for (size_t i = 0; i < count; i++) {
+			if (is_ahead(progress, &progress->events[i]) &&
+				progress->waited < WAIT_DRAWS)
+				return;
+			progress->waited = 0;
+			progress->after = progress->events[i].seq;
+			event_line(progress, &progress->events[i]);
+		}
+	} while (count == EVENTS_AT_ONCE);
 }
 
 static void
