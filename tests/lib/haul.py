@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 
-from lib.bench import Failure, wait_for
+from lib.account import must_equal, state_of
+from lib.bench import Failure, tail, wait_for
 from lib.testing import mailhaul_binary
 
 FAST = {"settle_wait": "300ms"}
@@ -15,17 +18,19 @@ class Haul:
 
     source, target   servers (host, port, tls_port), the same users on both sides unless
                      rows are given
-    users            name -> password
+    users            name -> password; not given: those of the source
     rows             the CSV as text instead
     source_options, target_options, folders, run    more keys of the profile's sections
     security         none, tls or starttls on both sides
+    admin            the servers' master users log in for everyone (the list holds no passwords)
     """
 
     count = 0
 
     def __init__(self, bench, source, target, users=None, rows=None, security="none",
-                 source_options=None, target_options=None, folders=None, run=None, name=None):
-        self.bench, self.source, self.target = bench, source, target
+                 source_options=None, target_options=None, folders=None, run=None, name=None,
+                 admin=False):
+        self.bench, self.source, self.target, self.admin = bench, source, target, admin
         self.binary = mailhaul_binary()
         Haul.count += 1
         self.name = name or "p%d" % Haul.count
@@ -33,7 +38,9 @@ class Haul:
         self.state = os.path.join(self.dir, "state")
         self.profile = os.path.join(self.dir, self.name + ".ini")
         if rows is None:
-            rows = "".join("%s;%s\n" % pair for pair in (users or {}).items())
+            rows = "".join("%s;%s\n" % (user, "" if admin else password)
+                           for user, password in (source.users if users is None
+                                                  else users).items())
         self.write("users.csv", rows)
         self.options = {
             "source": dict(self.side(source, security), **(source_options or {})),
@@ -43,12 +50,19 @@ class Haul:
             "run": dict(FAST, state_dir=self.state, **(run or {})),
         }
         self.save()
+        bench.add(self)
+
+    def __str__(self):
+        return "mailhaul %s" % self.profile
 
     def side(self, server, security):
         options = {"type": "imap", "host": server.host, "security": security,
                    "port": server.tls_port if security == "tls" else server.port}
         if security != "none":
-            options["tls_ca"] = server.cert
+            options.update(tls_ca=server.cert, host="localhost")
+        if self.admin:
+            name, password = sorted(server.masters.items())[0]
+            options.update(admin_user=name, admin_password=password)
         return options
 
     def write(self, name, text):
@@ -121,3 +135,84 @@ class Haul:
     def kill(self, process):
         process.signal(signal.SIGKILL)
         wait_for(lambda: not process.running(), 10, "end of the killed run")
+
+    # --- dying on purpose
+
+    def die_at(self, step, *args, timeout=120, env=None):
+        """Runs until it dies at that step ("commit:3"): True when it did, False when the run
+        ended without getting there."""
+        process = self.run(*args, expect=None, timeout=timeout,
+                           env=dict(env or {}, MAILHAUL_DIE_AT=step))
+        return process.popen.returncode == -signal.SIGKILL
+
+    def steps(self, *args):
+        """{kind: how many} of a whole run's steps."""
+        path = os.path.join(self.dir, "steps")
+        if os.path.exists(path):
+            os.unlink(path)
+        self.run(*args, env={"MAILHAUL_DIE_COUNT": path})
+        with open(path) as f:
+            return {kind: int(count) for kind, count in (line.split() for line in f)}
+
+    def reset(self):
+        """As if no run had ever been."""
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    # --- what came of it
+
+    def sql(self, query, *values):
+        """Rows of the ledger, as dicts."""
+        db = sqlite3.connect("file:%s?mode=ro" % os.path.join(self.state, "ledger.db"), uri=True,
+                             timeout=10)
+        try:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(query, values)]
+        finally:
+            db.close()
+
+    def wait_rows(self, count, timeout=60):
+        """Until the ledger holds that many item rows."""
+        def enough():
+            try:
+                return self.sql("SELECT count(*) AS n FROM item")[0]["n"] >= count
+            except sqlite3.Error:
+                return False
+        return wait_for(enough, timeout, "%d rows in the ledger" % count)
+
+    def must_match(self, user, expected=None, labels=None, subscriptions=True):
+        """The target's account is the source's; the passwords are those of the servers."""
+        must_equal(state_of(self.source, user), state_of(self.target, user), expected, labels,
+                   subscriptions)
+
+    def uids(self, user):
+        """{path: UIDs} of the target: equal before and after a run that moves nothing."""
+        return {path: [m.uid for m in folder.messages]
+                for path, folder in state_of(self.target, user, bodies=False).items()}
+
+    def must_move_nothing(self, user, **more):
+        """A further run leaves every UID of the target as it is."""
+        before = self.uids(user)
+        self.run(**more)
+        if self.uids(user) != before:
+            raise Failure("a further run changed the target of %s" % user)
+
+    def diagnostics(self):
+        parts = []
+        for place in self.logs()[-2:]:
+            for name in "debug.log", "report.txt":
+                text = tail(os.path.join(place, name), 40)
+                if text:
+                    parts.append("%s/%s:\n%s" % (os.path.basename(place), name, text))
+        return "\n".join(parts)
+
+    def close(self):
+        """Ends a detached run, which has left the bench's groups; the lock names its process."""
+        try:
+            with open(os.path.join(self.state, "lock")) as f:
+                pid = int(f.read().split()[0])
+            with open("/proc/%d/cmdline" % pid, "rb") as f:
+                ours = self.profile.encode() in f.read()
+            if ours:
+                os.kill(pid, signal.SIGKILL)
+        except (OSError, ValueError, IndexError):
+            pass
