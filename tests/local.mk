@@ -19,7 +19,7 @@ EXTRA_DIST += tests/demo tests/run-tests tests/test_copy.py tests/test_corpus.py
 	tests/corpus/__init__.py tests/corpus/boxes.py tests/corpus/messages.py \
 	tests/corpus/office.py \
 	tests/lib/__init__.py tests/lib/account.py tests/lib/bench.py tests/lib/imap.py \
-	tests/lib/haul.py tests/lib/mailhaul.py tests/lib/testing.py tests/lib/utf7.py \
+	tests/lib/haul.py tests/lib/testing.py tests/lib/utf7.py \
 	tests/servers/__init__.py tests/servers/cyrus.py tests/servers/dovecot.py \
 	tests/servers/run-dovecot tests/servers/server.py \
 	tests/standins/__init__.py tests/standins/imap_commands.py tests/standins/imap_parse.py \
