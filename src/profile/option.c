@@ -39,9 +39,9 @@ static int
 fault(const struct option *option, const struct option_place *place, const char *text, size_t len,
 	const char *why)
 {
-	faults_add(place->faults, place->line, 0, "[%s] %s: %.*s%s %s", place->section,
+	faults_add(place->faults, place->line, 0, "[%s] %s: %.*s%s%s%s", place->section,
 		option->name, (int)(len > SHOWN_MAX ? SHOWN_MAX : len), text,
-		len > SHOWN_MAX ? "..." : "", why);
+		len > SHOWN_MAX ? "..." : "", len > 0 ? " " : "", why);
 	return -1;
 }
 

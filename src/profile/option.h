@@ -52,9 +52,10 @@ struct option {
 	const struct option_name *names;
 	const char
 		*def; /* as written in a profile, in the form option_write() gives it; NULL: none */
-	const char *sample; /* what the sample profile shows; NULL: the default */
+	const char *sample; /* what the sample profile shows; NULL: the default. '%': the section */
 	const char *help;   /* one sentence, without its full stop */
 	bool required;
+	bool active; /* the sample sets it */
 };
 
 struct option_section {

@@ -102,7 +102,7 @@ static const struct option_name log_levels[] = {
 static const struct option side_options[] = {
 	{ OPT_CHOICE(struct profile_side, "type", type, types, "imap", "the protocol") },
 	{ OPT_STRING(struct profile_side, "host", host, NULL, "the server's name or address"),
-		.sample = "mail.example.org", .required = true },
+		.sample = "mail.%.example", .required = true, .active = true },
 	{ OPT_PORT(struct profile_side, "port", port,
 		"its TCP port; not given: 993 with security = tls, else 143") },
 	{ OPT_ENUM(struct profile_side, "security", security, securities, "tls",
@@ -140,7 +140,7 @@ static const struct option users_options[] = {
 		"where the list of users comes from") },
 	{ OPT_PATH(struct profile_users, "file", file,
 		  "the list: user;password;full name, or columns named by a header row"),
-		.sample = "users.csv" },
+		.sample = "users.csv", .active = true },
 	{ OPT_STRING(struct profile_users, "target_user", target_user, NULL,
 		  "the login at the target where the row names none: {user} as at the source, "
 		  "{local} "
