@@ -49,6 +49,7 @@ struct spool {
 	bool failed;    /* `err` says why no more will come */
 	bool abandoned; /* ring: the reader said so */
 	bool alone;     /* the other side dropped its reference */
+	unsigned char digest[SPOOL_DIGEST_BYTES];
 	struct err err;
 };
 
@@ -382,6 +383,22 @@ trim_memory(struct spool *s)
 	s->mem = mem;
 	s->cap = (size_t)s->size;
 	return spare;
+}
+
+void
+spool_set_digest(struct spool *spool, const unsigned char digest[SPOOL_DIGEST_BYTES])
+{
+	pthread_mutex_lock(&spool->lock);
+	memcpy(spool->digest, digest, SPOOL_DIGEST_BYTES);
+	pthread_mutex_unlock(&spool->lock);
+}
+
+void
+spool_digest(struct spool *spool, unsigned char digest[SPOOL_DIGEST_BYTES])
+{
+	pthread_mutex_lock(&spool->lock);
+	memcpy(digest, spool->digest, SPOOL_DIGEST_BYTES);
+	pthread_mutex_unlock(&spool->lock);
 }
 
 void

@@ -34,6 +34,13 @@ void spool_finish(struct spool *spool);                      /* all bytes are th
 void spool_fail(struct spool *spool, const struct err *err); /* no more will come: readers get it */
 void spool_set_total(struct spool *spool, uint64_t bytes);   /* known before the end: a literal */
 
+/* What the writer says of all bytes, before spool_finish(): a ring's reader has no second look at
+ * them. The meaning is the callers'. */
+#define SPOOL_DIGEST_BYTES 32
+void spool_set_digest(struct spool *spool, const unsigned char digest[SPOOL_DIGEST_BYTES]);
+/* Zero where none was set. */
+void spool_digest(struct spool *spool, unsigned char digest[SPOOL_DIGEST_BYTES]);
+
 /* Reader. Blocks until at least one byte, the end or the failure. Returns 0 with *got_r bytes
  * (0 = end), or -1 with the writer's error. For a ring, offset must be where the last read ended.
  */

@@ -66,7 +66,10 @@ intent_item(const struct job *job, const struct store_entry *entry, enum item_st
 	item_r->state = state;
 	item_r->reason = reason;
 	item_r->size = message->body_bytes;
-	memcpy(item_r->digest, message->digests.exact, DIGEST_SIZE);
+	if (spool_is_ring(message->body))
+		spool_digest(message->body, item_r->digest);
+	else
+		memcpy(item_r->digest, message->digests.exact, DIGEST_SIZE);
 	if (entry->sent != NULL)
 		memcpy(item_r->sent, entry->sent->exact, DIGEST_SIZE);
 	item_r->steps = entry->steps;

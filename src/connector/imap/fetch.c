@@ -158,6 +158,7 @@ send_fetches(struct session *s, struct fetch_op *op, struct err *err)
 	static const char *const items[] = {
 		[FETCH_META] = "(UID FLAGS INTERNALDATE RFC822.SIZE)",
 		[FETCH_BODY] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+		[FETCH_DIGEST] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
 		[FETCH_HEAD] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.65536>)",
 	};
 	size_t wrote, from = 0;

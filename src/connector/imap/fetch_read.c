@@ -23,11 +23,12 @@ struct fetch_body {
 	bool has_flags, has_date, has_size;
 	bool has_body, is_nil;
 	uint64_t body_bytes;
-	struct spool *spool;    /* kept, or the ring */
-	struct digests digests; /* of a kept one */
-	bool given;             /* as a ring */
-	bool left;              /* its reader has gone */
-	unsigned outer;         /* depth outside of the item list */
+	struct spool *spool;       /* kept, or the ring */
+	struct digests digests;    /* of what has passed; of a ring: of its head */
+	struct digester *digester; /* of a ring, all that has passed */
+	bool given;                /* as a ring */
+	bool left;                 /* its reader has gone */
+	unsigned outer;            /* depth outside of the item list */
 };
 
 static void
@@ -35,6 +36,7 @@ body_free(struct fetch_body *body)
 {
 	item_free(&body->item);
 	spool_unref(&body->spool);
+	digester_free(&body->digester);
 	free(body);
 }
 
@@ -124,26 +126,29 @@ read_number(struct session *s, struct fetch_body *body, bool is_uid, struct err 
 	return 0;
 }
 
-/* The body of `bytes` into a new kept spool. */
+/* The body of `bytes` into a new kept spool, or only through the digester. */
 static int
-keep_body(struct session *s, struct fetch_body *body, uint64_t bytes, struct err *err)
+keep_body(struct session *s, struct fetch_body *body, uint64_t bytes, bool keep, struct err *err)
 {
 	struct digester *digester = digester_new();
 	unsigned char chunk[CHUNK_BYTES];
 	size_t got;
 	int ret;
 
-	body->spool = spool_new(s->env.pool);
-	spool_set_total(body->spool, bytes);
+	if (keep) {
+		body->spool = spool_new(s->env.pool);
+		spool_set_total(body->spool, bytes);
+	}
 	do {
 		ret = wire_literal_read(&s->wire, chunk, sizeof(chunk), &got, err);
 		if (ret != 0 || got == 0)
 			break;
 		digester_add(digester, chunk, got);
-		ret = spool_write(body->spool, chunk, got, err);
+		if (keep)
+			ret = spool_write(body->spool, chunk, got, err);
 	} while (ret == 0);
 	digester_end(&digester, &body->digests);
-	if (ret == 0)
+	if (ret == 0 && keep)
 		spool_finish(body->spool);
 	return ret;
 }
@@ -172,7 +177,7 @@ make_message(struct fetch_body *body)
 	body->item = NULL;
 	message->body_bytes = body->body_bytes;
 	message->digests = body->digests;
-	message->body = spool_ref(body->spool);
+	message->body = body->spool != NULL ? spool_ref(body->spool) : NULL;
 	return message;
 }
 
@@ -186,6 +191,7 @@ start_ring(struct session *s, struct fetch_body *body, struct fetch_op *op, stru
 	struct message *message;
 	int ret = 0;
 
+	body->digester = digester_new();
 	body->spool = spool_new_ring(s->env.ring_bytes, body->body_bytes);
 	while (head < DIGEST_HEAD_BYTES && ret == 0) {
 		size_t want = DIGEST_HEAD_BYTES - head;
@@ -196,6 +202,7 @@ start_ring(struct session *s, struct fetch_body *body, struct fetch_op *op, stru
 			break;
 		head += got;
 		digester_add(digester, chunk, got);
+		digester_add(body->digester, chunk, got);
 		ret = spool_write(body->spool, chunk, got, err);
 	}
 	digester_end(&digester, &body->digests);
@@ -227,7 +234,8 @@ read_literal(struct session *s, struct fetch_body *body, uint64_t bytes, struct 
 	if (bytes <= s->env.stream_limit || op == NULL || !s->fetching || !fetch_is_oldest(s, op) ||
 		fetch_op_what(op) != FETCH_BODY || !body->has_flags || !body->has_date ||
 		s->env.ring_bytes < 2 * DIGEST_HEAD_BYTES)
-		return keep_body(s, body, bytes, err);
+		return keep_body(
+			s, body, bytes, op == NULL || fetch_op_what(op) == FETCH_BODY, err);
 	return start_ring(s, body, op, err) != 0 ? -1 : 1;
 }
 
@@ -305,6 +313,9 @@ deliver(struct session *s, struct fetch_body *body)
 	struct fetch_op *op;
 
 	if (body->given) {
+		struct digests whole;
+		digester_end(&body->digester, &whole);
+		spool_set_digest(body->spool, whole.exact);
 		spool_finish(body->spool);
 		return;
 	}
@@ -319,6 +330,8 @@ deliver(struct session *s, struct fetch_body *body)
 	if (op == NULL)
 		return;
 	message = make_message(body);
+	if (fetch_op_what(op) != FETCH_BODY)
+		spool_unref(&message->body); /* kept before its UID was known */
 	fetch_give(op, &message);
 }
 
@@ -374,6 +387,7 @@ pump_ring(struct session *s, struct fetch_body *body, struct err *err)
 			return -1;
 		if (got == 0)
 			return 0;
+		digester_add(body->digester, chunk, got);
 		if (body->left)
 			continue;
 		if (spool_write(body->spool, chunk, got, &local) == 0)

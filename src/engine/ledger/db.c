@@ -54,8 +54,9 @@ db_fail(struct db *db, int rc, const char *doing, struct err *err)
 	if (errnum != 0)
 		return err_errno(err, ERR_LEDGER, errnum, "cannot %s the ledger (%s) %s", doing,
 			cause, db->path);
-	return err_set(err, ERR_LEDGER, "cannot %s the ledger (%s) %s: %s", doing, cause, db->path,
-		db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc));
+	return err_set(err, ERR_LEDGER, "cannot %s the ledger (%s) %s: %s (SQLite %d)", doing,
+		cause, db->path,
+		db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc), rc);
 }
 
 int
@@ -65,11 +66,11 @@ db_damaged(const struct db *db, const char *what, struct err *err)
 }
 
 int
-db_exec(struct db *db, const char *sql, struct err *err)
+db_exec(struct db *db, const char *doing, const char *sql, struct err *err)
 {
 	int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
 
-	return rc == SQLITE_OK ? 0 : db_fail(db, rc, "use", err);
+	return rc == SQLITE_OK ? 0 : db_fail(db, rc, doing, err);
 }
 
 int
@@ -93,7 +94,7 @@ db_open(struct db *db, const char *path, enum db_access access, struct err *err)
 	sqlite3_busy_timeout(db->handle, DB_BUSY_MS);
 	/* The schema of a file from elsewhere is as foreign as its rows. */
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	if (db_exec(db,
+	if (db_exec(db, "open",
 		    "PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF;"
 		    "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
 		    err) < 0) {
@@ -131,7 +132,7 @@ db_prepare(struct db *db, const char *sql, sqlite3_stmt **stmt_r, struct err *er
 		BUG("too many statements");
 	rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
 	if (rc != SQLITE_OK)
-		return db_fail(db, rc, "use", err);
+		return db_fail(db, rc, "read", err);
 	db->kept[db->kept_count].sql = sql;
 	db->kept[db->kept_count].stmt = stmt;
 	db->kept_count++;

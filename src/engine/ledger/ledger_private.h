@@ -39,7 +39,8 @@ void db_close(struct db *db);
 int db_fail(struct db *db, int rc, const char *doing, struct err *err);
 /* "damaged" with a text of ours. Returns -1. */
 int db_damaged(const struct db *db, const char *what, struct err *err);
-int db_exec(struct db *db, const char *sql, struct err *err);
+/* doing: "open", "write", for the text. */
+int db_exec(struct db *db, const char *doing, const char *sql, struct err *err);
 /* The statement of `sql`, which must be a constant: it is known again by its address. Reset, with
  * no values bound. The db owns it. */
 int db_prepare(struct db *db, const char *sql, sqlite3_stmt **stmt_r, struct err *err);

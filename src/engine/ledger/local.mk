@@ -17,11 +17,14 @@ src_engine_ledger_libledger_a_SOURCES = \
 
 LEDGER_TEST_LIBS = src/engine/ledger/libledger.a src/mail/libmail.a src/base/libbase.a \
 	$(SQLITE_LIBS)
-ledger_tests = src/engine/ledger/test_ledger src/engine/ledger/test_items \
+# The first three hold any store to ledger.h; the others know this one.
+ledger_thread_tests = src/engine/ledger/test_ledger src/engine/ledger/test_items \
 	src/engine/ledger/test_threads
+ledger_tests = $(ledger_thread_tests) src/engine/ledger/test_crash src/engine/ledger/test_sqlite \
+	src/engine/ledger/test_blob
 check_PROGRAMS += $(ledger_tests)
 UNIT_TESTS += $(ledger_tests)
-TSAN_TESTS += $(ledger_tests)
+TSAN_TESTS += $(ledger_thread_tests)
 src_engine_ledger_test_ledger_SOURCES = src/engine/ledger/test_ledger.c \
 	src/engine/ledger/test_ledger.h
 src_engine_ledger_test_ledger_LDADD = $(LEDGER_TEST_LIBS)
@@ -29,3 +32,14 @@ src_engine_ledger_test_items_SOURCES = src/engine/ledger/test_items.c
 src_engine_ledger_test_items_LDADD = $(LEDGER_TEST_LIBS)
 src_engine_ledger_test_threads_SOURCES = src/engine/ledger/test_threads.c
 src_engine_ledger_test_threads_LDADD = $(LEDGER_TEST_LIBS)
+src_engine_ledger_test_crash_SOURCES = src/engine/ledger/test_crash.c
+src_engine_ledger_test_crash_LDADD = $(LEDGER_TEST_LIBS)
+src_engine_ledger_test_sqlite_SOURCES = src/engine/ledger/test_sqlite.c
+src_engine_ledger_test_sqlite_LDADD = $(LEDGER_TEST_LIBS)
+src_engine_ledger_test_blob_SOURCES = src/engine/ledger/test_blob.c
+src_engine_ledger_test_blob_LDADD = $(LEDGER_TEST_LIBS)
+
+FUZZERS += src/engine/ledger/fuzz_batch
+src_engine_ledger_fuzz_batch_SOURCES = src/engine/ledger/fuzz_batch.c
+src_engine_ledger_fuzz_batch_LDADD = $(LEDGER_TEST_LIBS)
+EXTRA_DIST += src/engine/ledger/fuzz_batch.dict doc/ledger.md

@@ -150,23 +150,23 @@ migrate(struct db *db, enum db_access access, struct err *err)
 	struct version version;
 	char set[96];
 
-	if (db_exec(db, "BEGIN EXCLUSIVE", err) < 0)
+	if (db_exec(db, "write", "BEGIN EXCLUSIVE", err) < 0)
 		return -1;
 	/* Read again: another process may have been here before the lock was ours. */
 	if (version_get(db, &version, err) < 0 || version_check(db, &version, access, err) < 0)
 		goto failed;
 	for (int64_t at = version.number; at < SCHEMA_VERSION; at++)
-		if (db_exec(db, migrations[at], err) < 0)
+		if (db_exec(db, "write", migrations[at], err) < 0)
 			goto failed;
 	snprintf(set, sizeof(set), "PRAGMA application_id = %d; PRAGMA user_version = %d",
 		SCHEMA_APPLICATION, (int)SCHEMA_VERSION);
-	if (db_exec(db, set, err) < 0 || db_exec(db, "COMMIT", err) < 0)
+	if (db_exec(db, "write", set, err) < 0 || db_exec(db, "write", "COMMIT", err) < 0)
 		goto failed;
 	if (access != DB_MEMORY)
 		die_step(DIE_COMMIT);
 	return 0;
 failed:
-	db_exec(db, "ROLLBACK", NULL);
+	db_exec(db, "write", "ROLLBACK", NULL);
 	return -1;
 }
 
@@ -178,12 +178,13 @@ schema_open(struct db *db, enum db_access access, struct err *err)
 	if (version_get(db, &version, err) < 0 || version_check(db, &version, access, err) < 0)
 		return -1;
 	if (access == DB_READ)
-		return db_exec(db, "PRAGMA query_only = ON; PRAGMA cache_size = -4096", err);
+		return db_exec(
+			db, "open", "PRAGMA query_only = ON; PRAGMA cache_size = -4096", err);
 	if (access == DB_WRITE) {
 		if (sqlite3_db_readonly(db->handle, "main") == 1)
 			return err_set(err, ERR_LEDGER, "the ledger is read-only: %s", db->path);
 		if (wal_on(db, err) < 0 ||
-			db_exec(db,
+			db_exec(db, "open",
 				"PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;"
 				"PRAGMA journal_size_limit = 67108864",
 				err) < 0)
@@ -299,7 +300,7 @@ schema_bind(struct db *db, const struct ledger_binding *binding, enum ledger_mod
 
 	snprintf(source_port, sizeof(source_port), "%u", binding->source_port);
 	snprintf(target_port, sizeof(target_port), "%u", binding->target_port);
-	if (!readonly && db_exec(db, "BEGIN IMMEDIATE", err) < 0)
+	if (!readonly && db_exec(db, "write", "BEGIN IMMEDIATE", err) < 0)
 		return -1;
 	for (size_t i = 0; ret == 0 && i < sizeof(values) / sizeof(values[0]); i++)
 		ret = bind_value(
@@ -307,9 +308,9 @@ schema_bind(struct db *db, const struct ledger_binding *binding, enum ledger_mod
 	if (readonly)
 		return ret;
 	if (ret == 0)
-		ret = db_exec(db, "COMMIT", err);
+		ret = db_exec(db, "write", "COMMIT", err);
 	if (ret < 0)
-		db_exec(db, "ROLLBACK", NULL);
+		db_exec(db, "write", "ROLLBACK", NULL);
 	else if (mode == LEDGER_WRITE && sqlite3_total_changes(db->handle) != before)
 		die_step(DIE_COMMIT);
 	return ret;

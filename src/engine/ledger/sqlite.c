@@ -194,7 +194,7 @@ run_some(struct ledger *ledger, struct op **at, struct err *err)
 {
 	int64_t end = clock_ms() + TRANSACTION_MS;
 
-	if (db_exec(&ledger->db, "BEGIN IMMEDIATE", err) < 0)
+	if (db_exec(&ledger->db, "write", "BEGIN IMMEDIATE", err) < 0)
 		return -1;
 	for (unsigned n = 0; *at != NULL && n < TRANSACTION_OPS; n++) {
 		if ((*at)->apply(ledger, *at, err) < 0)
@@ -203,7 +203,7 @@ run_some(struct ledger *ledger, struct op **at, struct err *err)
 		if (clock_ms() >= end)
 			break;
 	}
-	if (delta_finish(ledger, err) < 0 || db_exec(&ledger->db, "COMMIT", err) < 0)
+	if (delta_finish(ledger, err) < 0 || db_exec(&ledger->db, "write", "COMMIT", err) < 0)
 		return -1;
 	if (ledger->mode == LEDGER_WRITE)
 		die_step(DIE_COMMIT);
@@ -222,7 +222,7 @@ commit_some(struct ledger *ledger, struct op **ops)
 	if (ledger->mode == LEDGER_MEMORY)
 		pthread_mutex_lock(&ledger->memory_lock);
 	if (!ledger->dead && run_some(ledger, &at, &err) < 0) {
-		db_exec(&ledger->db, "ROLLBACK", NULL);
+		db_exec(&ledger->db, "write", "ROLLBACK", NULL);
 		ledger->dead = true;
 	}
 	if (ledger->mode == LEDGER_MEMORY)
