@@ -49,9 +49,11 @@ src_mail_test_header_LDADD = $(MAIL_TEST_LIBS)
 src_mail_test_ladder_SOURCES = src/mail/test_ladder.c
 src_mail_test_ladder_LDADD = $(MAIL_TEST_LIBS)
 
-FUZZERS += src/mail/fuzz_utf7 src/mail/fuzz_date
+FUZZERS += src/mail/fuzz_utf7 src/mail/fuzz_date src/mail/fuzz_message
 src_mail_fuzz_utf7_SOURCES = src/mail/fuzz_utf7.c
 src_mail_fuzz_utf7_LDADD = $(MAIL_TEST_LIBS)
 src_mail_fuzz_date_SOURCES = src/mail/fuzz_date.c
 src_mail_fuzz_date_LDADD = $(MAIL_TEST_LIBS)
-EXTRA_DIST += src/mail/fuzz_utf7.dict src/mail/fuzz_date.dict
+src_mail_fuzz_message_SOURCES = src/mail/fuzz_message.c
+src_mail_fuzz_message_LDADD = $(MAIL_TEST_LIBS)
+EXTRA_DIST += doc/mail.md src/mail/fuzz_utf7.dict src/mail/fuzz_date.dict src/mail/fuzz_message.dict
