@@ -56,8 +56,14 @@ bool cli_follow(struct engine *engine, const char *profile, bool remote, struct 
 /* Connects to the run at work, waiting a moment for one that is just starting; prints its error. */
 int cli_connect(
 	const struct profile *profile, struct engine **engine_r, struct wire_hello *hello_r);
+/* Sends and waits for the answer, which it prints; the exit code. The second: once per --only. */
+int cli_command(struct engine *engine, const struct command *command);
+int cli_command_only(struct engine *engine, struct command *command, const struct args *args);
 /* Says that a run is at work, and follows it to its end. */
 int cli_attach(const struct profile *profile);
+
+/* The line of totals, as progress shows it. */
+void cli_totals(const struct snapshot_totals *totals, struct str *line);
 
 /* What TASK_DRY and TASK_CHECK found, for people. */
 int cli_examine(const struct profile *profile, const struct args *args, enum engine_task task);

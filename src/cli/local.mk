@@ -4,7 +4,7 @@ src_cli_libcli_a_SOURCES = \
 	src/cli/args.h src/cli/cli.h \
 	src/cli/args.c src/cli/ask.c src/cli/attach.c src/cli/check.c src/cli/common.c \
 	src/cli/examine.c src/cli/list.c src/cli/profile.c src/cli/progress.c src/cli/report.c \
-	src/cli/run.c
+	src/cli/retry.c src/cli/run.c src/cli/send.c src/cli/status.c
 
 bin_PROGRAMS += mailhaul
 mailhaul_SOURCES = src/cli/main.c

@@ -99,9 +99,8 @@ block_line(struct progress *progress, struct str *line)
 }
 
 static void
-add_totals(const struct progress *progress, struct str *line)
+add_totals(const struct snapshot_totals *totals, struct str *line)
 {
-	const struct snapshot_totals *totals = &progress->snapshot->totals;
 	char done[FORMAT_SIZE], found[FORMAT_SIZE], bytes[FORMAT_SIZE], all[FORMAT_SIZE],
 		rate[FORMAT_SIZE], items[FORMAT_SIZE], eta[FORMAT_SIZE];
 
@@ -133,6 +132,14 @@ add_outcome(const struct snapshot_totals *totals, struct str *line)
 		str_addf(line, "  vanished %" PRIu64, totals->items_vanished);
 	if (totals->accounts_failed != 0)
 		str_addf(line, "  accounts failed %" PRIu64, totals->accounts_failed);
+}
+
+void
+cli_totals(const struct snapshot_totals *totals, struct str *line)
+{
+	add_totals(totals, line);
+	str_adds(line, "  ");
+	add_outcome(totals, line);
 }
 
 /* At work: neither at an end nor waiting for its turn. */
@@ -192,7 +199,7 @@ draw_block(struct progress *progress)
 	str_addf(&line, "%s  round %u  %s  %u of %u workers", progress->profile, totals->round,
 		wire_run_state(totals->state), totals->working, totals->jobs);
 	block_line(progress, &line);
-	add_totals(progress, &line);
+	add_totals(totals, &line);
 	block_line(progress, &line);
 	str_adds(&line, "  ");
 	add_outcome(totals, &line);
@@ -348,9 +355,7 @@ plain_totals(struct progress *progress)
 	struct str line;
 
 	str_init(&line, 0);
-	add_totals(progress, &line);
-	str_adds(&line, "  ");
-	add_outcome(&progress->snapshot->totals, &line);
+	cli_totals(&progress->snapshot->totals, &line);
 	printf("%s\n", str_get(&line) + strspn(str_get(&line), " "));
 	str_clear(&line);
 }
