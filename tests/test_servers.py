@@ -14,7 +14,7 @@ from servers.dovecot import SPECIAL, Dovecot
 
 def some_mails(count):
     for n in range(count):
-        body = ("From: a@acme.example\r\nSubject: mail %d\r\n\r\n" % n).encode() + b"x\r\n" * (n % 7)
+        body = b"From: a@acme.example\r\nSubject: mail %d\r\n\r\n" % n + b"x\r\n" * (n % 7)
         yield Mail(body, ("\\Seen",) if n % 2 else ("\\Flagged", "$Work"), 1000000000 + n * 61)
 
 
@@ -222,11 +222,12 @@ def test_cyrus_options(bench):
     with Client(c.port) as client:
         client.login("bob", "other")
         check(not client.capabilities & {b"UIDPLUS", b"MULTIAPPEND", b"LITERAL+"}, "suppressed")
-        for body, what in ((b"Subject: n\r\n\r\n\0\r\n", "NUL"), (b"Subject: b\r\n\r\na\nb\r\n", "LF"),
+        for body, what in ((b"Subject: n\r\n\r\n\0\r\n", "NUL"),
+                           (b"Subject: b\r\n\r\na\nb\r\n", "LF"),
                            (b"x: y\r\n\r\n" + b"z" * 30000, "size")):
             check_equal(client.append("INBOX", body, check=False).status, "NO", what)
-        texts = [client.append("INBOX", b"Subject: q\r\n\r\n" + b"z\r\n" * 4000, check=False).text
-                 for _ in range(4)]
+        body = b"Subject: q\r\n\r\n" + b"z\r\n" * 4000
+        texts = [client.append("INBOX", body, check=False).text for _ in range(4)]
         check_in("Over quota", texts, "texts (Cyrus gives no response code)")
     c.add_user("eva", "new")
     state = state_of(c, "eva")

@@ -215,7 +215,8 @@ def test_content(bench):
         "refuse": [{"pattern": "virus", "code": "CANNOT"}]})
     with ann(t) as c:
         codes = [c.append("INBOX", m, check=False)[1:3] for m in (
-            nul, bare, b"Subject: \xfc\r\n\r\n", b"", b"x" * 1001, b"a virus", b"Subject: ok\r\n\r\n")]
+            nul, bare, b"Subject: \xfc\r\n\r\n", b"", b"x" * 1001, b"a virus",
+            b"Subject: ok\r\n\r\n")]
         check_equal([status for status, _ in codes], ["NO"] * 6 + ["OK"], "statuses")
         check_equal([code for _, code in codes][4:6], ["TOOBIG", "CANNOT"], "codes")
         c.append("INBOX", Mail(b"x: y\r\n\r\n", ("\\Seen", "Work", "Play")))

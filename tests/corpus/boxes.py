@@ -9,6 +9,7 @@ from corpus import messages
 from corpus.messages import Mail, plain
 from lib.account import name_of, show_path
 from lib.imap import Client
+from standins import made_up
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -109,7 +110,7 @@ def many(count, first=0):
 
 def large(size):
     def each():
-        body = b"".join(__import__("standins.made_up", fromlist=["x"]).chunks(size, 60))
+        body = b"".join(made_up.chunks(size, 60))
         yield Mail(body, ("\\Seen",), 1420000000, "large")
     return each
 

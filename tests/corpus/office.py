@@ -11,12 +11,14 @@ from lib.imap import Mail
 PEOPLE = {"ana": "Ana Lima", "bo": "Bo Berg", "eva": "Eva Novák", "jan": "Jan Kowalski",
           "mia": "Mia Rossi", "tom": "Tom O'Hara", "zoe": "Zoë Martin", "lee": "Lee Park"}
 DOMAIN = "acme.example"
-SUBJECTS = """Invoice %d for the second quarter|Minutes of Monday's meeting|Draft of the contract, version %d
-Your order %d has been shipped|Lunch on Thursday?|Server room: power cut on the %dth
+SUBJECTS = """Invoice %d for the second quarter|Minutes of Monday's meeting
+Draft of the contract, version %d
+Your order %d has been shipped|Lunch on Thursday?
+Server room: power cut on the %dth
 Re-launch of the website, open points|Travel costs %d|Angebot %d für die neue Halle
 Photos of the summer party|Fehlerbericht %d|New phone list|Holiday plan for week %d
-Compte rendu de la réunion|Offer %d: printers|Reminder: time sheets|Question about ticket %d""".replace(
-    "\n", "|").split("|")
+Compte rendu de la réunion|Offer %d: printers|Reminder: time sheets
+Question about ticket %d""".replace("\n", "|").split("|")
 SENTENCES = """Thank you for the quick answer.|Please find the document attached.
 Could you have a look at it before Friday?|I have moved the meeting to three o'clock.
 The figures of last month are in the table.|We still wait for the signature of the customer.
@@ -24,8 +26,9 @@ Let us talk about that tomorrow.|The delivery has arrived, two parts are missing
 Anbei die Unterlagen wie besprochen.|Das passt mir gut, bis dann.|Viele Grüße aus München
 The new version is on the test server.|Nothing urgent, whenever you have time.
 I will be out of office on Monday.|Merci beaucoup et à bientôt.""".replace("\n", "|").split("|")
-FILES = [("contract.pdf", "application/pdf", b"%PDF-1.4\n"), ("table.xlsx", "application/zip", b"PK"),
-         ("photo.jpg", "image/jpeg", b"\xff\xd8\xff\xe0"), ("notes.txt", "text/plain", b"Notes\n")]
+FILES = [("contract.pdf", "application/pdf", b"%PDF-1.4\n"),
+         ("table.xlsx", "application/zip", b"PK"), ("photo.jpg", "image/jpeg", b"\xff\xd8\xff\xe0"),
+         ("notes.txt", "text/plain", b"Notes\n")]
 DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
