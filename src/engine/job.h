@@ -43,11 +43,11 @@ struct work_folder {
 	bool target_empty;            /* nothing lay there when the attempt began */
 
 	/* The reader's. */
-	uint32_t scan_uid, scan_end, scan_width;    /* next UID to scan; 0 = nothing to scan */
-	unsigned scans;                             /* in flight */
-	bool scanned;                               /* to its end */
-	uint64_t new_items, new_bytes, known_items; /* by this scan */
-	struct todo *todo;                          /* found, not yet asked for; ascending */
+	uint32_t scan_uid, scan_end, scan_width; /* next UID to scan; 0 = nothing to scan */
+	unsigned scans;                          /* in flight */
+	bool scanned;                            /* to its end */
+	uint64_t new_items, new_bytes, known_items, known_bytes; /* by this scan */
+	struct todo *todo; /* found, not yet asked for; ascending */
 	size_t todo_count, todo_next, todo_cap;
 	struct uidset again; /* refused within a set: asked for once more, one by one */
 	struct err err;      /* the source refuses this folder */

@@ -366,6 +366,7 @@ merge_window(struct reader *r, struct op *op, struct work *changes, struct err *
 			if (i == count)
 				break;
 			wf->known_items++;
+			wf->known_bytes += rows[i].size;
 			if (at < op->scanned_count && op->scanned[at].uid == row_uid)
 				scan_known(r, wf, &op->scanned[at++], &rows[i], changes);
 			else if (rows[i].gone_round == 0)
@@ -392,7 +393,7 @@ folder_counted(struct reader *r, struct work_folder *wf)
 
 	wf->scanned = true;
 	ledger_folder_found(job->ledger, wf->row.id, wf->known_items + wf->new_items,
-		wf->row.counts.bytes_found + wf->new_bytes, job->local->round);
+		wf->known_bytes + wf->new_bytes, job->local->round);
 	for (size_t i = 0; i < job->folder_count; i++)
 		all = all && job->folders[i].scanned;
 	pthread_mutex_lock(&job->local->lock);
@@ -403,7 +404,7 @@ folder_counted(struct reader *r, struct work_folder *wf)
 		for (size_t i = 0; i < job->folder_count; i++) {
 			const struct work_folder *f = &job->folders[i];
 			p->found += f->known_items + f->new_items;
-			p->bytes_found += f->row.counts.bytes_found + f->new_bytes;
+			p->bytes_found += f->known_bytes + f->new_bytes;
 		}
 	}
 	pthread_mutex_unlock(&job->local->lock);

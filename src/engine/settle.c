@@ -232,8 +232,8 @@ entry_item(const struct job *job, const struct ledger_entry *e, enum item_state 
 
 /* The end of a folder's doubts: rows found have landed, as many as may have been there and are gone
  * are held, the others are free to be sent again. */
-static void
-finish(struct job *job, struct work_folder *wf)
+static int
+finish(struct job *job, struct work_folder *wf, struct err *err)
 {
 	struct doubt *d = wf->doubt;
 	struct progress *p = &job->account->progress;
@@ -284,12 +284,17 @@ finish(struct job *job, struct work_folder *wf)
 		doubt_free(&wf->doubt);
 	}
 	wf->second_look_ms = 0;
+	/* The reader subtracts what the ledger holds: it may begin only when these rows are there.
+	 */
+	if (ledger_flush(job->ledger, err) < 0)
+		return -1;
 	pthread_mutex_lock(&job->lock);
 	wf->in_doubt = false;
 	if (top > wf->bound)
 		wf->bound = top;
 	pthread_cond_broadcast(&job->changed);
 	pthread_mutex_unlock(&job->lock);
+	return 0;
 }
 
 static struct work_folder *
@@ -308,10 +313,8 @@ first_look(struct job *job, struct work_folder *wf, struct err *err)
 
 	if (look(job, wf, &fresh, err) < 0)
 		return err_context(err, "target folder %s", wf->plan->target_name);
-	if (wf->doubt->matched == wf->doubt->row_count) {
-		finish(job, wf);
-		return ledger_flush(job->ledger, err);
-	}
+	if (wf->doubt->matched == wf->doubt->row_count)
+		return finish(job, wf, err);
 	wf->second_look_ms = clock_ms() + job_settle_wait(job);
 	pthread_mutex_lock(&job->lock);
 	wf->in_doubt = true;
@@ -387,8 +390,7 @@ second_look(struct job *job, struct work_folder *wf, struct err *err)
 		wf->second_look_ms = clock_ms() + job_settle_wait(job);
 		return 0;
 	}
-	finish(job, wf);
-	return ledger_flush(job->ledger, err);
+	return finish(job, wf, err);
 }
 
 int

@@ -167,7 +167,7 @@ db_run(struct db *db, sqlite3_stmt *stmt, struct err *err)
 int
 db_number(struct db *db, const char *sql, int64_t fallback, int64_t *value_r, struct err *err)
 {
-	sqlite3_stmt *stmt;
+	sqlite3_stmt *stmt = NULL;
 	int ret;
 
 	*value_r = fallback;

@@ -32,9 +32,9 @@ struct ledger_binding {
 };
 
 enum ledger_mode {
-	LEDGER_WRITE,  /* creates it (0600) where it is missing */
-	LEDGER_READ,   /* read-only, beside a runner; ERR_STATE when there is none yet */
-	LEDGER_MEMORY  /* a dry run without a ledger yet: an empty one that leaves nothing behind */
+	LEDGER_WRITE, /* creates it (0600) where it is missing */
+	LEDGER_READ,  /* read-only, beside a runner; ERR_STATE when there is none yet */
+	LEDGER_MEMORY /* a dry run without a ledger yet: an empty one that leaves nothing behind */
 };
 
 /* Errors: ERR_LEDGER (not a ledger, newer version, damaged, read-only, disk full), ERR_BOUND (other
@@ -60,7 +60,8 @@ struct ledger_run {
 	int64_t started, ended; /* UTC; ended 0: did not end by itself */
 	int exit_code;
 };
-int ledger_runs(struct ledger *ledger, struct ledger_run **runs_r, size_t *count_r, struct err *err);
+int ledger_runs(
+	struct ledger *ledger, struct ledger_run **runs_r, size_t *count_r, struct err *err);
 
 /* Accounts. */
 enum account_state {
@@ -82,12 +83,13 @@ bool account_state_open(enum account_state state);
 
 struct ledger_account {
 	uint64_t id;
-	char *source_user, *source_host, *target_user, *target_host; /* free by ledger_accounts_free */
+	char *source_user, *source_host, *target_user,
+		*target_host; /* free by ledger_accounts_free */
 	enum account_state state;
-	unsigned round;          /* the last one it was done in (or failed) */
-	enum err_code reason;    /* of a failed one */
-	char *text;              /* what the report says, or NULL */
-	int64_t started, ended;  /* of its last job */
+	unsigned round;         /* the last one it was done in (or failed) */
+	enum err_code reason;   /* of a failed one */
+	char *text;             /* what the report says, or NULL */
+	int64_t started, ended; /* of its last job */
 };
 /* Finds or makes the row; waits for the commit when it is new. ERR_BOUND when the source user is
  * there with another target (the text names both), or another source user has this target. */
@@ -122,39 +124,41 @@ enum item_reason {
 	REASON_WRAPPED,        /* sent as an attachment */
 	REASON_DATE,           /* INTERNALDATE was absurd and taken from a header, or set to now */
 	REASON_KEYWORDS,       /* the target did not take (all) its keywords */
-	REASON_SINCE, REASON_BEFORE, REASON_MAX_SIZE, /* skipped by the profile */
-	REASON_EMPTY,          /* a message of no bytes: the target takes none */
-	REASON_DOUBT,          /* held: may be on the target or not */
-	REASON_ADMIN,          /* resolved by `mailhaul held` */
-	REASON_REMATCHED,      /* its folder got a new UIDVALIDITY at the source */
+	REASON_SINCE,
+	REASON_BEFORE,
+	REASON_MAX_SIZE,  /* skipped by the profile */
+	REASON_EMPTY,     /* a message of no bytes: the target takes none */
+	REASON_DOUBT,     /* held: may be on the target or not */
+	REASON_ADMIN,     /* resolved by `mailhaul held` */
+	REASON_REMATCHED, /* its folder got a new UIDVALIDITY at the source */
 	REASON_END
 };
-const char *reason_name(unsigned reason);   /* "settled", "quota"; never NULL */
-int reason_by_name(const char *name);       /* -1: none */
+const char *reason_name(unsigned reason); /* "settled", "quota"; never NULL */
+int reason_by_name(const char *name);     /* -1: none */
 
 /* Folders: one row per source folder and target collection. Counters are kept by the ledger
  * in the transaction that writes the items. */
 struct ledger_counts {
-	uint64_t found;     /* items ever seen at the source */
+	uint64_t found; /* items ever seen at the source */
 	uint64_t by_state[ITEM_STATES];
 	uint64_t bytes_found, bytes_landed;
-	uint64_t gone;      /* landed, no longer at the source */
-	uint64_t repaired;
+	uint64_t gone;     /* on the target, no longer at the source */
+	uint64_t repaired; /* landed or verified: repaired or wrapped, or with steps */
 };
 struct ledger_folder {
 	uint64_t id, account;
-	char *source_key; /* raw bytes of the server's name */
-	char *source_name;/* path shown with "/" */
+	char *source_key;  /* raw bytes of the server's name */
+	char *source_name; /* path shown with "/" */
 	uint32_t source_uidvalidity;
 	char *source_mailboxid; /* or NULL */
 	char *target_key, *target_name;
 	uint32_t target_uidvalidity;
-	uint32_t target_bound; /* first bound: no message of ours lies at or below it */
+	uint32_t target_bound;   /* first bound: no message of ours lies at or below it */
 	uint32_t target_foreign; /* messages that lay there before */
-	char *renamed_from;   /* shown name it had, or NULL */
-	unsigned gone_round;  /* the round in which it was gone at the source; 0 = there */
-	unsigned scanned_round; /* the last round in which it was scanned to its end */
-	bool watch;           /* absent rows were sent again: look for late doubles at the end */
+	char *renamed_from;      /* shown name it had, or NULL */
+	unsigned gone_round;     /* the round in which it was gone at the source; 0 = there */
+	unsigned scanned_round;  /* the last round in which it was scanned to its end */
+	bool watch;              /* absent rows were sent again: look for late doubles at the end */
 	struct ledger_counts counts;
 };
 /* Inserts (id 0) or updates all but the counters; waits until durable. folder->id is filled. */
@@ -164,40 +168,41 @@ int ledger_folders(struct ledger *ledger, uint64_t account, struct ledger_folder
 	size_t *count_r, struct err *err);
 void ledger_folders_free(struct ledger_folder *folders, size_t count);
 void ledger_folder_clear(struct ledger_folder *folder); /* frees the strings of one */
-/* Queued. What the last scan found; see struct ledger_counts. */
+/* Queued. Sets (does not add to) what was found; see struct ledger_counts. round: scanned_round. */
 void ledger_folder_found(struct ledger *ledger, uint64_t folder, uint64_t found,
 	uint64_t bytes_found, unsigned round);
 
 /* Items. Strings owned by whoever holds the struct. */
 struct ledger_item {
-	uint32_t uid;          /* at the source, under the folder row's UIDVALIDITY */
+	uint32_t uid; /* at the source, under the folder row's UIDVALIDITY */
 	enum item_state state;
 	unsigned reason;
-	uint64_t size;         /* bytes received */
+	uint64_t size;                     /* bytes received */
 	unsigned char digest[DIGEST_SIZE]; /* SHA-256 of the bytes received; zero when none were */
 	unsigned char sent[DIGEST_SIZE];   /* of the bytes sent, where repaired; else zero */
-	unsigned steps;        /* ladder, a bit each */
-	int64_t received;      /* as at the source; ITEM_DATE_NONE */
-	unsigned flags;        /* as last written to the target */
-	char *keywords;        /* likewise; NULL = none */
-	uint32_t target_uid;   /* 0 = not known */
+	unsigned steps;                    /* ladder, a bit each */
+	int64_t received;                  /* as at the source; ITEM_DATE_NONE */
+	unsigned flags;                    /* as last written to the target */
+	char *keywords;                    /* likewise; NULL = none */
+	uint32_t target_uid;               /* 0 = not known */
 	unsigned round;
-	unsigned gone_round;   /* 0 = still at the source when last looked */
-	char *text;            /* for failed, held: what the report says; else NULL */
+	unsigned gone_round; /* 0 = still at the source when last looked */
+	char *text;          /* for failed, held: what the report says; else NULL */
 };
-/* Queued. Inserts rows (replacing skipped, failed or held rows of the same UIDs). Copies all. */
-void ledger_items_put(struct ledger *ledger, uint64_t folder, const struct ledger_item *items,
-	size_t count);
+/* Queued. Inserts rows. A row of the same UID is replaced, unless it says that the item lies on
+ * the target (landed, verified, adopted) and the new one does not. Copies all. */
+void ledger_items_put(
+	struct ledger *ledger, uint64_t folder, const struct ledger_item *items, size_t count);
 /* reads; rows with first <= uid <= last, ascending, at most max (0 = all). */
 int ledger_items(struct ledger *ledger, uint64_t folder, uint32_t first, uint32_t last, size_t max,
 	struct ledger_item **items_r, size_t *count_r, struct err *err);
 void ledger_items_free(struct ledger_item *items, size_t count);
 /* Queued. */
 void ledger_items_remove(struct ledger *ledger, uint64_t folder, const struct uidset *uids);
-void ledger_items_gone(struct ledger *ledger, uint64_t folder, const struct uidset *uids,
-	unsigned round);
-void ledger_item_flags(struct ledger *ledger, uint64_t folder, uint32_t uid, unsigned flags,
-	const char *keywords);
+void ledger_items_gone(
+	struct ledger *ledger, uint64_t folder, const struct uidset *uids, unsigned round);
+void ledger_item_flags(
+	struct ledger *ledger, uint64_t folder, uint32_t uid, unsigned flags, const char *keywords);
 void ledger_item_target(struct ledger *ledger, uint64_t folder, uint32_t uid, uint32_t target_uid);
 /* reads; target UIDs above `bound` of rows in the folder that have landed, as a set, and how many
  * landed rows have none. For all ledger folders of the account with this target_key. */
@@ -213,21 +218,22 @@ int ledger_each_item(struct ledger *ledger, uint64_t account, enum item_state st
 /* Batches: the intents. A row exists from the intent until its result. */
 struct ledger_entry {
 	uint32_t uid;
-	bool streaming;      /* sent while it arrived: only size and head are known */
-	uint64_t size;       /* of the bytes to be sent */
-	unsigned char exact[DIGEST_SIZE], canonical[DIGEST_SIZE], head[DIGEST_SIZE]; /* to be sent */
+	bool streaming; /* sent while it arrived: only size and head are known */
+	uint64_t size;  /* of the bytes to be sent */
+	unsigned char exact[DIGEST_SIZE], canonical[DIGEST_SIZE],
+		head[DIGEST_SIZE];                  /* to be sent */
 	unsigned char received_digest[DIGEST_SIZE]; /* of the bytes received */
 	uint64_t received_size;
-	int64_t received;    /* the date sent */
+	int64_t received;        /* the date sent */
 	int64_t source_received; /* the date the source has */
 	unsigned flags;
 	char *keywords;
 	unsigned steps, attempt, reason;
 };
 struct ledger_batch {
-	uint64_t id, folder; /* ledger folder */
+	uint64_t id, folder;         /* ledger folder */
 	uint32_t uidvalidity, bound; /* of the target folder */
-	int64_t intended;    /* wall time */
+	int64_t intended;            /* wall time */
 	struct ledger_entry *entries;
 	size_t count;
 };
@@ -237,7 +243,8 @@ struct ledger_batch {
 int ledger_intend(struct ledger *ledger, const struct ledger_batch *batch, uint64_t *id_r,
 	uint64_t *ticket_r, struct err *err);
 /* Queued: in one transaction the items' end states and the end of the batch row. Items of the batch
- * that are not named have no state and will be found and sent again (they were surely not stored). */
+ * that are not named have no state and will be found and sent again (they were surely not stored).
+ */
 void ledger_result(struct ledger *ledger, uint64_t batch, uint64_t folder,
 	const struct ledger_item *items, size_t count);
 /* reads; the account's batches without a result, ordered by folder, id. */
@@ -253,11 +260,7 @@ void ledger_act(struct ledger *ledger, uint64_t account, const char *kind, const
 int ledger_act_state(struct ledger *ledger, uint64_t account, const char *kind, const char *key);
 
 /* What the admin should know: repaired dates, renames, late doubles, collisions, gone folders. */
-enum event_kind {
-	EVENT_NOTE,
-	EVENT_WARNING,
-	EVENT_ERROR
-};
+enum event_kind { EVENT_NOTE, EVENT_WARNING, EVENT_ERROR };
 struct ledger_event {
 	uint64_t id, account, run; /* account 0: of the run */
 	int64_t time;
@@ -272,14 +275,15 @@ int ledger_events(struct ledger *ledger, uint64_t account, uint64_t after, size_
 void ledger_events_free(struct ledger_event *events, size_t count);
 
 /* Totals; reads, cheap (counters). account 0: all. */
-int ledger_totals(struct ledger *ledger, uint64_t account, struct ledger_counts *counts_r,
-	struct err *err);
+int ledger_totals(
+	struct ledger *ledger, uint64_t account, struct ledger_counts *counts_r, struct err *err);
 /* Open batches of the account (0: all): rows in doubt. */
 int ledger_open_batches(struct ledger *ledger, uint64_t account, uint64_t *batches_r,
 	uint64_t *items_r, struct err *err);
 
 /* Commands of the admin; each waits until durable and gives the number of rows changed.
- * account_glob matches source_user (NULL = all). */
+ * account_glob matches source_user (NULL = all). A closed account that loses rows waits again;
+ * ledger_retry() also opens (and counts) accounts that failed for this reason. */
 int ledger_retry(struct ledger *ledger, const char *account_glob, unsigned reason,
 	uint64_t *changed_r, struct err *err); /* failed rows go; reason 0 = any */
 int ledger_resolve_held(struct ledger *ledger, const char *account_glob, enum item_state as,

@@ -8,7 +8,7 @@
 static void
 items(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_item rows[4], *got;
 	size_t count;
 
@@ -74,7 +74,7 @@ items_replaced(void)
 	};
 	enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 	struct ledger_item was[CASES], now[CASES], want[CASES];
-	struct fixture f;
+	struct fixture f = { 0 };
 
 	begin(&f);
 	make_account(f.ledger, "ana");
@@ -98,7 +98,7 @@ items_replaced(void)
 static void
 items_changed(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_item rows[6];
 	struct uidset set = { 0 };
 
@@ -200,7 +200,7 @@ make_entries(struct ledger_entry entries[3])
 static void
 batches(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_entry entries[3];
 	struct ledger_batch batch = { .folder = 2,
 		.uidvalidity = UINT32_MAX,
@@ -286,7 +286,7 @@ target_uids(void)
 		{ 3, 1, ITEM_LANDED, 99 },  /* another target */
 		{ 4, 1, ITEM_LANDED, 98 },  /* another account */
 	};
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_folder *list;
 	struct uidset uids = { 0 };
 	uint64_t without = 9;
@@ -326,7 +326,7 @@ target_uids(void)
 static void
 each_item(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_item rows[2500];
 	uint64_t count = 0;
 

@@ -34,7 +34,7 @@ names(void)
 static void
 rounds(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	uint64_t ana, bo;
 
 	begin(&f);
@@ -61,7 +61,7 @@ rounds(void)
 static void
 runs(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_run *list;
 	size_t count;
 	int64_t before = clock_now();
@@ -85,7 +85,7 @@ runs(void)
 static void
 accounts(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_account *list;
 	size_t count;
 	uint64_t id = 0;
@@ -133,7 +133,7 @@ accounts(void)
 static void
 account_map(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_account *list;
 	size_t count;
 	uint64_t id = 0;
@@ -169,7 +169,7 @@ account_map(void)
 static void
 folders(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_folder *list;
 	struct ledger_folder folder = { .account = 1,
 		.source_key = TEXT("INBOX/\xff\xfe"),
@@ -236,7 +236,7 @@ folders(void)
 static void
 acts_hosts(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 
 	begin(&f);
 	ledger_act(f.ledger, 1, "subscribe", "INBOX", ACT_DOING, false, NULL);
@@ -262,7 +262,7 @@ acts_hosts(void)
 static void
 events(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_event *list;
 	size_t count;
 
@@ -340,7 +340,7 @@ states_are(struct ledger *ledger, enum account_state ana, enum account_state bo)
 static void
 retry(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	uint64_t changed = 9;
 
 	begin_admin(&f);
@@ -377,7 +377,7 @@ held(void)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct fixture f;
+		struct fixture f = { 0 };
 		struct ledger_item *rows;
 		uint64_t changed = 9;
 		size_t count;
@@ -424,7 +424,7 @@ binding(void)
 		{ { "acme", "imap", "old.example", 993, "imap", "new.example", 993 },
 			"target port" },
 	};
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger_event *list;
 	struct ledger *other;
 	size_t count;
@@ -462,7 +462,7 @@ binding(void)
 static void
 reading_beside(void)
 {
-	struct fixture f;
+	struct fixture f = { 0 };
 	struct ledger *reader = NULL;
 	struct ledger_item row = make_item(1, ITEM_LANDED, 5);
 	struct ledger_counts counts;
@@ -497,7 +497,7 @@ reading_beside(void)
 static void
 in_memory(void)
 {
-	struct place place;
+	struct place place = { 0 };
 	struct ledger *ledger;
 	struct ledger_item row = make_item(1, ITEM_LANDED, 5);
 

@@ -64,7 +64,7 @@ job_main(void *context)
 static void
 many_threads(enum ledger_mode mode)
 {
-	struct place place;
+	struct place place = { 0 };
 	struct ledger *ledger;
 	struct job jobs[JOBS];
 	pthread_t threads[JOBS];
@@ -111,7 +111,7 @@ long_queue(void)
 {
 	enum { PIECE = 2000, PIECES = 200 };
 	struct ledger_item *rows = xcalloc(PIECE, sizeof(*rows));
-	struct fixture f;
+	struct fixture f = { 0 };
 
 	begin(&f);
 	make_account(f.ledger, "ana");
@@ -134,7 +134,7 @@ rate(uint32_t items)
 {
 	enum { PIECE = 100 };
 	struct ledger_item rows[PIECE];
-	struct fixture f;
+	struct fixture f = { 0 };
 	uint64_t count = 0;
 	int64_t start = clock_ms(), written;
 
