@@ -9,3 +9,18 @@ src_connector_libconnector_a_SOURCES = \
 	src/connector/imap/response.c src/connector/imap/select.c src/connector/imap/session.c \
 	src/connector/imap/store.c src/connector/imap/transport.c src/connector/imap/wire.c \
 	src/connector/imap/wire.h
+
+# Unit tests: the tokenizer, and whole sessions with a scripted server.
+src_connector_imap_libs = src/connector/libconnector.a src/net/libnet.a src/mail/libmail.a \
+	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS)
+
+check_PROGRAMS += src/connector/imap/test_wire
+UNIT_TESTS += src/connector/imap/test_wire
+src_connector_imap_test_wire_SOURCES = src/connector/imap/test_wire.c
+src_connector_imap_test_wire_LDADD = $(src_connector_imap_libs)
+
+check_PROGRAMS += src/connector/imap/test_imap
+UNIT_TESTS += src/connector/imap/test_imap
+src_connector_imap_test_imap_SOURCES = src/connector/imap/test_imap.c \
+	src/connector/imap/testscript.c src/connector/imap/testscript.h
+src_connector_imap_test_imap_LDADD = $(src_connector_imap_libs)

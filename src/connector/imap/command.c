@@ -21,18 +21,16 @@ static const char *const readonly_rows[] = { "CAPABILITY", "NOOP", "LOGOUT", "ST
 	"EXAMINE", "UNSELECT", "FETCH", "UID FETCH", "GETQUOTAROOT", "GETQUOTA", "MYRIGHTS",
 	"GETACL", "COMPRESS" };
 
-/* BODY[, BINARY[ and RFC822 would set \Seen (RFC 9051, 6.4.5): only the PEEK forms pass. */
+/* BODY[, BINARY[ and RFC822 would set \Seen (RFC 9051, 6.4.5): only the PEEK forms and the size
+ * pass. */
 static bool
 fetch_is_harmless(const char *args)
 {
-	static const char *const seen_by[] = { "BODY[", "BINARY[", "RFC822 ", "RFC822)",
-		"RFC822.TEXT" };
-
-	for (size_t i = 0; args[i] != '\0'; i++) {
-		for (size_t k = 0; k < sizeof(seen_by) / sizeof(seen_by[0]); k++) {
-			if (text_istarts(args + i, seen_by[k]))
-				return false;
-		}
+	for (; *args != '\0'; args++) {
+		if (text_istarts(args, "BODY[") || text_istarts(args, "BINARY["))
+			return false;
+		if (text_istarts(args, "RFC822") && !text_istarts(args, "RFC822.SIZE"))
+			return false;
 	}
 	return true;
 }
@@ -148,16 +146,31 @@ trace_line(const struct session *s)
 		s->secret_from > 0 ? " ***" : "");
 }
 
+/* Writing failed. What the server had said before (why it closed, which messages it took) is still
+ * worth reading: the connection gives it, then the failure. */
+static int
+write_failed(struct session *s, const struct err *why, struct err *err)
+{
+	s->unsent = false;
+	while (!s->dead && (wire_buffered(&s->wire) > 0 || s->io.readable(s->io.owner))) {
+		if (session_pump(s, NULL) != 0)
+			break;
+	}
+	session_fail(s, why);
+	return session_alive(s, err);
+}
+
 int
 command_bytes(struct session *s, const void *bytes, size_t len, struct err *err)
 {
 	struct err local = { 0 };
 
+	if (session_alive(s, err) != 0)
+		return -1;
 	s->unsent = true;
 	if (s->io.write(s->io.owner, bytes, len, &local) == 0)
 		return 0;
-	session_fail(s, &local);
-	return session_alive(s, err);
+	return write_failed(s, &local, err);
 }
 
 int
@@ -170,8 +183,7 @@ command_flush(struct session *s, struct err *err)
 	s->unsent = false;
 	if (s->io.flush(s->io.owner, &local) == 0)
 		return 0;
-	session_fail(s, &local);
-	return session_alive(s, err);
+	return write_failed(s, &local, err);
 }
 
 /* Until the server's `+` (0), or its answer to the command (1). */

@@ -1,0 +1,876 @@
+/* test_imap.c - whole exchanges with a scripted server: what is sent, what is made of the answers.
+ */
+#include "connector/imap/testscript.h"
+
+#include "mail/date.h"
+
+#include <stdlib.h>
+
+#include "base/test.h"
+
+#include "base/banned.h"
+
+#define LINES(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static struct spool_pool *pool;
+static struct endpoint source_ep, target_ep;
+static struct session_env env;
+
+static void
+set_up(void)
+{
+	target_ep = (struct endpoint){
+		.host = "mail.example",
+		.port = 143,
+		.security = NET_NONE,
+		.auth = AUTH_PLAIN,
+		.user = "ana",
+		.secret = secret_new("pass\"word", 9),
+		.separator = "*",
+		.timeout_ms = 1000,
+	};
+	source_ep = target_ep;
+	source_ep.readonly = true;
+	pool = spool_pool_new("/tmp", 1 << 20, 1 << 16);
+	env = (struct session_env){
+		.pool = pool, .stream_limit = 1 << 20, .ring_bytes = 1 << 18, .account = "ana"
+	};
+}
+
+static void
+tear_down(void)
+{
+	secret_unref(&target_ep.secret);
+	spool_pool_free(&pool);
+}
+
+static void
+dump_body(struct str *out, struct spool *body)
+{
+	char chunk[4096];
+	uint64_t at = 0;
+	size_t got;
+	struct err err = { 0 };
+
+	for (;;) {
+		if (spool_read(body, at, chunk, sizeof(chunk), &got, &err) != 0) {
+			str_addf(out, "!%s", err_name(err.code));
+			return;
+		}
+		if (got == 0)
+			return;
+		text_sanitize(out, chunk, got);
+		at += got;
+	}
+}
+
+/* "uid/flags/keywords/received/size/body " */
+static void
+dump_message(struct str *out, const struct message *message)
+{
+	const struct item *item = message->item;
+
+	str_addf(out, "%u/%x/%s/", item->uid, item->flags,
+		item->keywords != NULL ? item->keywords : "");
+	if (item->received != ITEM_DATE_NONE)
+		str_addf(out, "%lld", (long long)item->received);
+	str_addf(out, "/%llu/", (unsigned long long)item->size);
+	if (message->body != NULL) {
+		dump_body(out, message->body);
+		CHECK_INT(message->digests.bytes, message->body_bytes);
+	}
+	str_addc(out, ' ');
+}
+
+/* All of the oldest fetch: messages, then "." or "!code". */
+static int
+dump_fetch(struct session *s, struct str *out)
+{
+	struct message *message = NULL;
+	struct err err = { 0 };
+	int ret;
+
+	while ((ret = imap_fetch_next(s, &message, &err)) == 1) {
+		dump_message(out, message);
+		message_free(&message);
+	}
+	if (ret == 0)
+		str_adds(out, ". ");
+	else
+		str_addf(out, "!%s ", err_name(err.code));
+	return ret;
+}
+
+struct fetch_case {
+	const char *name;
+	enum fetch_what what;
+	const char *const *lines;
+	const char *want; /* of two fetches: UIDs 1:9 of INBOX (UIDVALIDITY 5), then of "B" (any) */
+	bool second;
+};
+
+#define EXAMINED                                                                                   \
+	"C EXAMINE \"INBOX\"", "C UID FETCH 1:9 (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])", \
+		"S * 3 EXISTS", "S * OK [UIDVALIDITY 5] valid", "S $1 OK [READ-ONLY] done"
+#define EXAMINED_META                                                                              \
+	"C EXAMINE \"INBOX\"", "C UID FETCH 1:9 (UID FLAGS INTERNALDATE RFC822.SIZE)",             \
+		"S * OK [UIDVALIDITY 5] valid", "S $1 OK [READ-ONLY] done"
+#define EXAMINE_B                                                                                  \
+	"C EXAMINE \"B\"", "C UID FETCH 1:9 (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])"
+#define DATE "INTERNALDATE \"01-Jan-2024 00:00:00 +0000\""
+
+static const struct fetch_case fetch_cases[] = {
+	{ "usual", FETCH_BODY,
+		LINES(EXAMINED,
+			"S * 1 FETCH (UID 1 FLAGS (\\Seen $Work) " DATE " RFC822.SIZE 5 BODY[] {5}",
+			"s abcde", "S )",
+			"S * 2 FETCH (UID 2 FLAGS () " DATE " RFC822.SIZE 9 BODY[] \"q\\\"q\")",
+			"S $2 OK done"),
+		"1/1/$Work/1704067200/5/abcde 2/0//1704067200/9/q\"q . ", false },
+	{ "any order, UID last, unknown items", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (BODY[] {3}",
+			"S a\r\n X-GM-MSGID 12345 (ANNOTATION (/x (y {3}", "s )))",
+			"S ))) MODSEQ (5) FLAGS (\\Draft) UID 4)", "S $2 OK done"),
+		"!protocol ", false },
+	{ "any order, UID last", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (BODY[] {3}", "s abc",
+			"S  X-GM-MSGID 12345 ANNOTATION (/x (y {3}", "s )))",
+			"S )) MODSEQ (5) SAVEDATE NIL EMAILID (M1) BINARY[1] ~{2}", "s ((",
+			"S  FLAGS (\\Draft) UID 4)", "S $2 OK done"),
+		"4/10///0/abc . ", false },
+	{ "each UID once, only those asked for", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (UID 1 FLAGS () BODY[] {1}", "s a", "S )",
+			"S * 1 FETCH (UID 1 FLAGS () BODY[] {1}", "s b", "S )",
+			"S * 1 FETCH (UID 10 FLAGS () BODY[] {1}", "s c", "S )",
+			"S * 7 FETCH (FLAGS (\\Seen))", "S * 8 FETCH (UID 3 FLAGS (\\Seen))",
+			"S * 8 FETCH (UID 3 FLAGS (\\Seen) BODY[] {1}", "s d", "S )",
+			"S $2 OK done"),
+		"1/0///0/a 3/1///0/d . ", false },
+	{ "noise between", FETCH_BODY,
+		LINES(EXAMINED, "S * 5 EXPUNGE", "S * METADATA \"\" (/shared/x {3}", "s ()(", "S )",
+			"S * ESEARCH (TAG \"x\") UID ALL 1:3", "S * VANISHED 1:5", "S ",
+			"S * OK [WHAT (x ]] huh", "S * NO careful", "S * 6 EXISTS",
+			"S * 1 FETCH (UID 2 BODY[] {0}", "S )", "S * LIST (\\x) \"\" foo",
+			"S * STATUS x (MESSAGES 1)", "S $2 OK"),
+		"2/0///0/ . ", false },
+	{ "no body, vanished while fetched", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (UID 1 FLAGS () BODY[] NIL)",
+			"S $2 NO [EXPUNGEISSUED] Some messages were expunged"),
+		". ", false },
+	{ "NO after some", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (UID 1 FLAGS () BODY[] {1}", "s a", "S )",
+			"S $2 NO [SERVERBUG] Internal error"),
+		"1/0///0/a !unavailable ", false },
+	{ "BAD", FETCH_BODY, LINES(EXAMINED, "S $2 BAD what"), "!bad ", false },
+	{ "another UIDVALIDITY", FETCH_BODY,
+		LINES("C EXAMINE \"INBOX\"",
+			"C UID FETCH 1:9 (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+			"S * OK [UIDVALIDITY 6] valid", "S $1 OK done",
+			"S * 1 FETCH (UID 1 BODY[] {1}", "s a", "S )", "S $2 OK done"),
+		"!uidvalidity ", false },
+	{ "no such folder, and a server that keeps the old one", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (UID 1 BODY[] {1}", "s a", "S )", "S $2 OK done",
+			EXAMINE_B, "S $3 NO no such mailbox", "S * 1 FETCH (UID 2 BODY[] {1}",
+			"s x", "S )", "S $4 OK done"),
+		"1/0///0/a . !nofolder ", true },
+	{ "two folders at once", FETCH_BODY,
+		LINES(EXAMINED, EXAMINE_B, "S * 1 FETCH (UID 1 BODY[] {1}", "s a", "S )",
+			"S $2 OK done", "S * OK [CLOSED] x", "S * OK [UIDVALIDITY 77] v", "S $3 OK",
+			"S * 1 FETCH (UID 1 BODY[] {1}", "s b", "S )", "S $4 OK done"),
+		"1/0///0/a . 1/0///0/b . ", true },
+	{ "first folder fails, second stands", FETCH_BODY,
+		LINES("C EXAMINE \"INBOX\"",
+			"C UID FETCH 1:9 (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+			EXAMINE_B, "S $1 NO [NOPERM] no", "S $2 BAD no folder is selected",
+			"S $3 OK", "S * 1 FETCH (UID 1 BODY[] {1}", "s b", "S )", "S $4 OK done"),
+		"!perm 1/0///0/b . ", true },
+	{ "meta", FETCH_META,
+		LINES(EXAMINED_META,
+			"S * 1 FETCH (UID 1 FLAGS (a]b caf\xc3\xa9 \\Recent) " DATE
+			" RFC822.SIZE 5)",
+			"S * 1 FETCH (UID 2 FLAGS (\\Seen))",
+			"S * 2 FETCH (RFC822.SIZE NIL INTERNALDATE \"00-Jan-0000 00:00:00 +0000\" "
+			"UID 2)",
+			"S * 3 FETCH (UID 3 RFC822.SIZE 99999999999999999999 FLAGS NIL "
+			"INTERNALDATE NIL)",
+			"S $2 OK"),
+		"1/0/a]b caf\xc3\xa9/1704067200/5/ 2/0///0/ 3/0///0/ . ", false },
+	{ "head", FETCH_HEAD,
+		LINES("C EXAMINE \"INBOX\"",
+			"C UID FETCH 1:9 (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.65536>)",
+			"S $1 OK", "S * 1 FETCH (UID 1 BODY[]<0> {2}", "s ab", "S )", "S $2 OK"),
+		"!uidvalidity ", false },
+	{ "bye", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (UID 1 BODY[] {1}", "s a", "S )",
+			"S * BYE shutting down"),
+		"1/0///0/a !bye ", false },
+	{ "foreign tag", FETCH_BODY, LINES(EXAMINED, "S XX1 OK done"), "!protocol ", false },
+	{ "tag twice", FETCH_BODY, LINES(EXAMINED, "S $1 OK done"), "!protocol ", false },
+	{ "wrong size", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (UID 1 BODY[] {3}", "s abcd", "S )", "S $2 OK"),
+		"!protocol ", false },
+	{ "lost within a body", FETCH_BODY,
+		LINES(EXAMINED, "S * 1 FETCH (UID 1 BODY[] {30}", "s abcd"), "!lost ", false },
+	{ "garbage", FETCH_BODY, LINES(EXAMINED, "S (hello"), "!protocol ", false },
+	{ "no status", FETCH_BODY, LINES(EXAMINED, "S $2 MAYBE"), "!protocol ", false },
+	{ "UID zero", FETCH_BODY, LINES(EXAMINED, "S * 1 FETCH (UID 0 BODY[] {1}", "s a", "S )"),
+		"!protocol ", false },
+};
+
+static void
+run_fetch(const struct fetch_case *c, size_t chunk, uint64_t eof_at, struct str *out,
+	bool check_script)
+{
+	struct folder inbox = { .key = "INBOX", .uidvalidity = 5 }, b = { .key = "B" };
+	struct uidset set = { .ranges = NULL };
+	struct script script;
+	struct session *s;
+	struct err err = { 0 };
+	int ret = 0;
+
+	str_reset(out);
+	script_init(&script, c->lines);
+	script.chunk = chunk;
+	script.eof_at = eof_at;
+	s = script_session(&script, &source_ep, &env, 0);
+	uidset_add(&set, 1, 9);
+	CHECK_INT(imap_fetch_start(s, &inbox, &set, c->what, &err), 0);
+	/* The next folder is asked for at once where the script has it at once. */
+	if (c->second && strstr(c->name, "keeps") == NULL)
+		CHECK_INT(imap_fetch_start(s, &b, &set, c->what, &err), 0);
+	ret = dump_fetch(s, out);
+	if (c->second && strstr(c->name, "keeps") != NULL &&
+		imap_fetch_start(s, &b, &set, c->what, &err) != 0)
+		ret = -1;
+	if (c->second && !s->dead)
+		dump_fetch(s, out);
+	if (check_script && (!script_is_done(&script) && !s->dead)) {
+		printf("%s: %s\n", c->name, script.problem);
+		CHECK(script_is_done(&script));
+	}
+	(void)ret;
+	session_free(&s);
+	CHECK(script.closed);
+	script_clear(&script);
+	uidset_clear(&set);
+}
+
+static void
+test_fetch(void)
+{
+	struct str out;
+
+	str_init(&out, 0);
+	for (size_t i = 0; i < sizeof(fetch_cases) / sizeof(fetch_cases[0]); i++) {
+		static const size_t chunks[] = { 0, 1, 2, 7 };
+
+		for (size_t k = 0; k < sizeof(chunks) / sizeof(chunks[0]); k++) {
+			run_fetch(&fetch_cases[i], chunks[k], 0, &out, true);
+			if (strcmp(str_get(&out), fetch_cases[i].want) != 0)
+				printf("case: %s\n", fetch_cases[i].name);
+			CHECK_STR(str_get(&out), fetch_cases[i].want);
+		}
+	}
+	str_clear(&out);
+}
+
+/* The link ends after each byte: an error each time, and never a message cut short. */
+static void
+test_fetch_ended_at_every_byte(void)
+{
+	struct str out;
+
+	str_init(&out, 0);
+	for (size_t i = 0; i < 5; i++) {
+		for (uint64_t end = 1; end < 1000; end++) {
+			run_fetch(&fetch_cases[i], 0, end, &out, false);
+			if (strcmp(str_get(&out), fetch_cases[i].want) == 0)
+				break;
+			CHECK(strchr(str_get(&out), '!') != NULL);
+			CHECK(strstr(str_get(&out), "/abcd ") == NULL);
+		}
+	}
+	str_clear(&out);
+}
+
+/* Storing. */
+
+static struct batch *
+make_batch(const struct folder *folder, const char *const *bodies, const char *keywords)
+{
+	struct batch *batch = batch_new(4);
+	struct err err = { 0 };
+
+	batch->folder = folder;
+	for (size_t i = 0; bodies[i] != NULL; i++) {
+		struct message *m = xcalloc(1, sizeof(*m));
+
+		m->item = item_new((uint32_t)i + 1);
+		m->item->flags = i == 0 ? ITEM_SEEN : 0;
+		m->item->received = 1704067200;
+		if (keywords != NULL)
+			m->item->keywords = xstrdup(keywords);
+		m->body_bytes = strlen(bodies[i]);
+		m->body = spool_new(pool);
+		CHECK_INT(spool_write(m->body, bodies[i], strlen(bodies[i]), &err), 0);
+		spool_finish(m->body);
+		batch_add(batch, &m);
+	}
+	return batch;
+}
+
+/* "D12 R:quota U " and so on, one per entry; "k" when keywords were dropped. */
+static void
+dump_batch(struct str *out, const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct store_entry *e = &batch->entries[i];
+
+		str_addc(out, "PDRU"[e->state]);
+		if (e->uid != 0)
+			str_addf(out, "%u", e->uid);
+		if (e->state == STORE_REFUSED)
+			str_addf(out, ":%s", err_name(e->err.code));
+		if (e->keywords_dropped)
+			str_addc(out, 'k');
+		str_addc(out, ' ');
+	}
+	str_addf(out, "v%u%s; ", batch->uidvalidity, batch->one_command ? " one" : "");
+}
+
+struct store_case {
+	const char *name;
+	unsigned granted;
+	const char *keywords;
+	const char *const *bodies;
+	const char *const *lines;
+	const char *want;
+	bool careful;
+};
+
+#define FAST (HAS_LITERAL_PLUS | HAS_MULTIAPPEND | HAS_UIDPLUS)
+#define ARGS " \"01-Jan-2024 00:00:00 +0000\""
+#define MULTI_TWO                                                                                  \
+	"C SELECT \"Ar \\\"x\\\"\"", "C APPEND \"Ar \\\"x\\\"\" (\\Seen)" ARGS " {3+}",            \
+		"= one" ARGS " {3+}", "= two"
+
+static const struct store_case store_cases[] = {
+	{ "multi", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S * OK [UIDVALIDITY 9] x", "S $1 OK",
+			"S $2 OK [APPENDUID 9 4:5] done"),
+		"D4 D5 v9 one; 0", false },
+	{ "order of APPENDUID", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S $1 OK", "S $2 OK [APPENDUID 9 7,3] done"), "D7 D3 v9 one; 0",
+		false },
+	{ "APPENDUID that does not fit", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S * OK [UIDVALIDITY 9] x", "S $1 OK",
+			"S $2 OK [APPENDUID 9 7] done"),
+		"D D v9 one; 0", false },
+	{ "refused as a whole", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S * OK [UIDVALIDITY 9] x", "S $1 OK", "S $2 NO [OVERQUOTA] full"),
+		"R:quota R:quota v9 one; 0", false },
+	{ "content", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S $1 OK", "S $2 NO Message contains NUL characters"),
+		"R:content R:content v0 one; 0", false },
+	{ "tags in another order", HAS_LITERAL_PLUS, NULL, LINES("one", "two"),
+		LINES("C SELECT \"Ar \\\"x\\\"\"",
+			"C APPEND \"Ar \\\"x\\\"\" (\\Seen)" ARGS " {3+}", "= one",
+			"C APPEND \"Ar \\\"x\\\"\"" ARGS " {3+}", "= two", "S $3 NO [TOOBIG] no",
+			"S $1 OK", "S $2 OK [APPENDUID 9 4]"),
+		"D4 R:toobig v9; 0", false },
+	{ "BAD closes at once", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S $1 OK", "S $2 BAD arguments"), "-bad; U U v0 one; 0", false },
+	{ "a tag of the body's", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S $1 OK", "S one BAD what"), "-protocol; U U v0 one; 0", false },
+	{ "untagged BAD", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S $1 OK", "S * BAD what"), "-bad; U U v0 one; 0", false },
+	{ "lost", FAST, NULL, LINES("one", "two"), LINES(MULTI_TWO, "S $1 OK"),
+		"-lost; U U v0 one; 0", false },
+	{ "synchronising", 0, NULL, LINES("one", "two"),
+		LINES("C SELECT \"Ar \\\"x\\\"\"", "C APPEND \"Ar \\\"x\\\"\" (\\Seen)" ARGS " {3}",
+			"S $1 OK", "S + go", "= one", "C APPEND \"Ar \\\"x\\\"\"" ARGS " {3}",
+			"S $2 OK", "S $3 NO [TOOBIG] no"),
+		"D R:toobig v0; 0", false },
+	{ "careful", FAST, NULL, LINES("one", "two"),
+		LINES("C SELECT \"Ar \\\"x\\\"\"", "C APPEND \"Ar \\\"x\\\"\" (\\Seen)" ARGS " {3}",
+			"S $1 OK", "S $2 BAD arguments", "C APPEND \"Ar \\\"x\\\"\"" ARGS " {3}",
+			"S + ", "= two", "S $3 OK [APPENDUID 9 4]"),
+		"R:refused D4 v9; 0", true },
+	{ "OK before the body", 0, NULL, LINES("one"),
+		LINES("C SELECT \"Ar \\\"x\\\"\"", "C APPEND \"Ar \\\"x\\\"\" (\\Seen)" ARGS " {3}",
+			"S $1 OK", "S $2 OK done"),
+		"start-protocol; U ", false },
+	{ "LITERAL-", HAS_LITERAL_MINUS, NULL, LINES("one"),
+		LINES("C SELECT \"Ar \\\"x\\\"\"",
+			"C APPEND \"Ar \\\"x\\\"\" (\\Seen)" ARGS " {3+}", "= one", "S $1 OK",
+			"S $2 OK"),
+		"D v0; 0", false },
+	{ "keywords wait for PERMANENTFLAGS", FAST, "$Work caf\xc3\xa9 red", LINES("one"),
+		LINES("C SELECT \"Ar \\\"x\\\"\"", "S * FLAGS (\\Seen)",
+			"S * OK [PERMANENTFLAGS (\\Seen \\Draft RED)] x",
+			"C APPEND \"Ar \\\"x\\\"\" (\\Seen red)" ARGS " {3+}", "= one", "S $1 OK",
+			"S $2 OK"),
+		"Dk v0; 0", false },
+	{ "keywords welcome", FAST, "$Work red", LINES("one"),
+		LINES("C SELECT \"Ar \\\"x\\\"\"", "S * OK [PERMANENTFLAGS (\\Seen \\*)] x",
+			"C APPEND \"Ar \\\"x\\\"\" (\\Seen $Work red)" ARGS " {3+}", "= one",
+			"S $1 OK", "S $2 OK"),
+		"D v0; 0", false },
+	{ "no such folder", FAST, NULL, LINES("one", "two"),
+		LINES(MULTI_TWO, "S $1 NO [NONEXISTENT] none", "S $2 NO [TRYCREATE] none"),
+		"R:nofolder R:nofolder v0 one; 0", false },
+};
+
+static void
+run_store(const struct store_case *c, size_t chunk, struct str *out)
+{
+	struct folder folder = { .key = "Ar \"x\"" };
+	struct batch *batch = make_batch(&folder, c->bodies, c->keywords);
+	struct script script;
+	struct session *s;
+	struct err err = { 0 };
+	int ret;
+
+	str_reset(out);
+	batch->careful = c->careful;
+	script_init(&script, c->lines);
+	script.chunk = chunk;
+	s = script_session(&script, &target_ep, &env, c->granted);
+	ret = imap_store_start(s, &batch, &err);
+	if (ret != 0) {
+		str_addf(out, "start-%s; ", err_name(err.code));
+		str_addf(out, "%c ", "PDRU"[batch->entries[0].state]);
+		batch_free(&batch);
+	} else {
+		while ((ret = imap_store_next(s, &batch, &err)) != 0) {
+			if (ret < 0) {
+				str_addf(out, "-%s; ", err_name(err.code));
+				CHECK(script.closed && script.at_once);
+				continue;
+			}
+			dump_batch(out, batch);
+			batch_free(&batch);
+		}
+		str_addc(out, '0');
+	}
+	if (script.problem[0] != '\0')
+		printf("%s: %s\n", c->name, script.problem);
+	CHECK_STR(script.problem, "");
+	session_free(&s);
+	script_clear(&script);
+}
+
+static void
+test_store(void)
+{
+	struct str out;
+
+	str_init(&out, 0);
+	for (size_t i = 0; i < sizeof(store_cases) / sizeof(store_cases[0]); i++) {
+		for (size_t chunk = 0; chunk < 3; chunk++) {
+			run_store(&store_cases[i], chunk, &out);
+			if (strcmp(str_get(&out), store_cases[i].want) != 0)
+				printf("case: %s\n", store_cases[i].name);
+			CHECK_STR(str_get(&out), store_cases[i].want);
+		}
+	}
+	str_clear(&out);
+}
+
+/* A body that does not come to its end: the link is closed, and what left is in doubt. */
+static void
+test_store_broken_body(void)
+{
+	struct folder folder = { .key = "A" };
+	struct script script;
+	struct session *s;
+	struct err err = { 0 }, why = { 0 };
+	struct batch *batch = batch_new(1);
+	struct message *m = xcalloc(1, sizeof(*m));
+
+	m->item = item_new(1);
+	m->item->received = 0;
+	m->body_bytes = 300000;
+	m->body = spool_new_ring(1 << 18, 300000);
+	CHECK_INT(spool_write(m->body, "abc", 3, &err), 0);
+	err_set(&why, ERR_LOST, "the source has gone");
+	spool_fail(m->body, &why);
+	batch->folder = &folder;
+	batch_add(batch, &m);
+	script_init(&script, LINES("C SELECT \"A\"", "S $1 OK"));
+	s = script_session(&script, &target_ep, &env, FAST);
+	CHECK_INT(imap_store_start(s, &batch, &err), -1);
+	CHECK_INT(err.code, ERR_LOST);
+	CHECK_INT(batch->entries[0].state, STORE_UNKNOWN);
+	CHECK(script.closed && script.at_once);
+	CHECK(strstr(str_get(&script.out), "abc\r\n") == NULL);
+	batch_free(&batch);
+	session_free(&s);
+	script_clear(&script);
+}
+
+/* A source never writes, whatever calls it. */
+static void
+test_readonly(void)
+{
+	struct folder folder = { .key = "A" };
+	struct uidset set = { .ranges = NULL };
+	struct batch *batch = make_batch(&folder, LINES("one"), NULL);
+	struct script script;
+	struct session *s;
+	struct err err = { 0 }, errs[1];
+	bool made[1];
+
+	uidset_add(&set, 1, 2);
+	script_init(&script, LINES("C EXAMINE \"A\"", "S $1 OK"));
+	s = script_session(&script, &source_ep, &env, FAST);
+	CHECK_INT(imap_store_start(s, &batch, &err), -1);
+	CHECK_INT(err.code, ERR_READONLY);
+	CHECK_INT(batch->entries[0].state, STORE_PENDING);
+	err.code = ERR_NONE;
+	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, &err), -1);
+	CHECK_INT(err.code, ERR_READONLY);
+	err.code = ERR_NONE;
+	CHECK_INT(imap_folder_make(s, &folder, 1, made, errs, &err), -1);
+	CHECK_INT(err.code, ERR_READONLY);
+	err.code = ERR_NONE;
+	CHECK_INT(imap_subscribe(s, &folder, 1, &err), -1);
+	CHECK_INT(err.code, ERR_READONLY);
+	command_begin(s, "UID FETCH");
+	command_add(s, " 1 (UID BODY[])");
+	CHECK_INT(command_send(s, answer_done, NULL, 0, &err), -1);
+	command_begin(s, "UID FETCH");
+	command_add(s, " 1 RFC822");
+	CHECK_INT(command_send(s, answer_done, NULL, 0, &err), -1);
+	CHECK_STR(script.problem, "");
+	CHECK(strstr(str_get(&script.out), "APPEND") == NULL);
+	batch_free(&batch);
+	uidset_clear(&set);
+	session_free(&s);
+	script_clear(&script);
+}
+
+/* Folders. */
+
+static void
+dump_folders(struct str *out, const struct folder_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct folder *f = &list->folders[i];
+
+		text_sanitize(out, f->key, strlen(f->key));
+		str_addf(out, "|");
+		folder_show(out, f->parts, f->part_count);
+		str_addf(out, "|%s|%x",
+			special_use_name(f->use) != NULL ? special_use_name(f->use) : "", f->flags);
+		if ((f->flags & FOLDER_STATUS) != 0)
+			str_addf(out, "|%u,%u,%u", f->messages, f->uidnext, f->uidvalidity);
+		if ((f->flags & FOLDER_SIZE) != 0)
+			str_addf(out, ",%llu", (unsigned long long)f->size_bytes);
+		if (f->mailboxid != NULL)
+			str_addf(out, ",%s", f->mailboxid);
+		str_adds(out, "; ");
+	}
+}
+
+struct list_case {
+	const char *name;
+	unsigned granted;
+	const char *const *lines;
+	const char *want;
+};
+
+#define LISTS (HAS_LIST_EXTENDED | HAS_LIST_STATUS | HAS_SPECIAL_USE)
+
+static const struct list_case list_cases[] = {
+	{ "all in one", LISTS | HAS_STATUS_SIZE | HAS_OBJECTID,
+		LINES("C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
+		      "UIDVALIDITY "
+		      "SIZE MAILBOXID))",
+			"S * LIST (\\Subscribed) \"/\" INBOX",
+			"S * STATUS inbox (MESSAGES 3 X-NEW (a (b)) UIDNEXT 4 UIDVALIDITY 5 SIZE "
+			"5000000000 "
+			"MAILBOXID (F1))",
+			"S * LIST (\\Sent \\HasNoChildren) \"/\" {6}", "s Sent M",
+			"S  (CHILDINFO (\"SUBSCRIBED\"))",
+			"S * LIST (\\Noselect) \"/\" \"a \\\"b\\\"\"",
+			"S * STATUS \"Sent M\" (MESSAGES 1)",
+			"S * LIST () \"/\" \"a \\\"b\\\"/&AOQ-\"", "S $1 OK",
+			"C STATUS \"Sent M\" (MESSAGES UIDNEXT UIDVALIDITY SIZE MAILBOXID)",
+			"C STATUS \"a \\\"b\\\"/&AOQ-\" (MESSAGES UIDNEXT UIDVALIDITY SIZE "
+			"MAILBOXID)",
+			"S $3 NO [NOPERM] no",
+			"S * STATUS \"Sent M\" (UIDVALIDITY 7 UIDNEXT 8 MESSAGES 1)", "S $2 OK"),
+		"INBOX|INBOX|INBOX|74|3,4,5,5000000000,F1; Sent M|Sent M|Sent|50|1,8,7; a \"b\"|a "
+		"\"b\"||41; a \"b\"/&AOQ-|a \"b\"/\xc3\xa4||40; ok" },
+	{ "advertised and refused", LISTS | HAS_STATUS_SIZE,
+		LINES("C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
+		      "UIDVALIDITY "
+		      "SIZE))",
+			"S $1 BAD unknown",
+			"C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
+			"UIDVALIDITY))",
+			"S $2 BAD unknown", "C LIST \"\" \"*\"", "S * LIST () \".\" INBOX",
+			"S $3 OK", "C LSUB \"\" \"*\"", "S * LSUB () \".\" INBOX",
+			"S * LSUB () \".\" gone", "S * LSUB (\\Noselect) \".\" parent", "S $4 OK",
+			"C STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)",
+			"S * STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 5)", "S $5 OK"),
+		"INBOX|INBOX|INBOX|54|0,1,5; gone|gone||5; ok" },
+	{ "XLIST", HAS_XLIST,
+		LINES("C XLIST \"\" \"*\"", "S * XLIST (\\Inbox) \"/\" \"Posteingang\"",
+			"S * XLIST (\\Spam) \"/\" \"[Gmail]/Spam\"",
+			"S * XLIST (\\Noselect) \"/\" \"[Gmail]\"", "S $1 OK", "C LSUB \"\" \"*\"",
+			"S $2 NO no", "C STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)",
+			"C STATUS \"[Gmail]/Spam\" (MESSAGES UIDNEXT UIDVALIDITY)", "S $3 NO x",
+			"S $4 NO x"),
+		"INBOX|INBOX|INBOX|40; [Gmail]/Spam|[Gmail]/Spam|Junk|40; [Gmail]|[Gmail]||41; "
+		"ok" },
+	{ "raw names", LISTS,
+		LINES("C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
+		      "UIDVALIDITY))",
+			"S * LIST () NIL NIL",
+			"S * STATUS NIL (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 5)",
+			"S * LIST () \"/\" \xc3\xa4",
+			"S * STATUS \xc3\xa4 (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 5)",
+			"S * LIST () \"/\" 2024",
+			"S * STATUS 2024 (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 5)", "S $1 OK"),
+		"NIL|NIL||50|0,1,5; \xc3\xa4|\xc3\xa4||50|0,1,5; 2024|2024||50|0,1,5; ok" },
+	{ "refused", LISTS,
+		LINES("C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
+		      "UIDVALIDITY))",
+			"S $1 NO [UNAVAILABLE] later"),
+		"!unavailable" },
+	{ "broken", LISTS,
+		LINES("C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
+		      "UIDVALIDITY))",
+			"S * LIST \"/\" x"),
+		"!protocol" },
+};
+
+static void
+test_list(void)
+{
+	struct str out;
+
+	str_init(&out, 0);
+	for (size_t i = 0; i < sizeof(list_cases) / sizeof(list_cases[0]) * 2; i++) {
+		const struct list_case *c = &list_cases[i / 2];
+		struct folder_list list;
+		struct script script;
+		struct session *s;
+		struct err err = { 0 };
+
+		str_reset(&out);
+		script_init(&script, c->lines);
+		script.chunk = i % 2;
+		s = script_session(&script, &source_ep, &env, c->granted);
+		s->namespace_told = true;
+		folder_list_init(&list);
+		if (imap_folder_list(s, &list, &err) != 0) {
+			str_addf(&out, "!%s", err_name(err.code));
+		} else {
+			dump_folders(&out, &list);
+			str_adds(&out, "ok");
+		}
+		CHECK_STR(script.problem, "");
+		CHECK_STR(str_get(&out), c->want);
+		folder_list_clear(&list);
+		session_free(&s);
+		script_clear(&script);
+	}
+	str_clear(&out);
+}
+
+static void
+test_make(void)
+{
+	struct folder folders[] = { { .key = "INBOX" }, { .key = "a/b", .delim = '/' },
+		{ .key = "old" }, { .key = "\xff\"", .delim = '/' },
+		{ .key = "sent", .use = USE_SENT }, { .key = "no" } };
+	bool made[6];
+	struct err errs[6] = { { 0 } }, err = { 0 };
+	struct script script;
+	struct session *s;
+
+	script_init(&script,
+		LINES("C CREATE \"a/b\"", "C CREATE \"old\"", "C CREATE {2+}", "= \xff\"",
+			"C CREATE \"sent\" (USE (\\Sent))", "C CREATE \"no\"", "S $1 NO no parent",
+			"S $2 NO [ALREADYEXISTS] is there", "S $3 OK", "S $4 NO [USEATTR] no",
+			"S $5 NO [NOPERM] no", "C LIST \"\" \"a/b\"", "S $6 OK", "C CREATE \"a\"",
+			"S $7 OK", "C CREATE \"a/b\"", "S $8 OK", "C LIST \"\" \"sent\"", "S $9 OK",
+			"C CREATE \"sent\""));
+	s = script_session(&script, &target_ep, &env, HAS_LITERAL_PLUS | HAS_CREATE_SPECIAL_USE);
+	/* The script has nine tags; the last answer does not come. */
+	CHECK_INT(imap_folder_make(s, folders, 6, made, errs, &err), -1);
+	CHECK_INT(err.code, ERR_LOST);
+	CHECK_STR(script.problem, "");
+	CHECK(made[0] && made[1] && made[2] && made[3] && !made[5]);
+	CHECK_INT(errs[5].code, ERR_PERM);
+	session_free(&s);
+	script_clear(&script);
+}
+
+static void
+test_flags_set(void)
+{
+	struct folder folder = { .key = "A", .uidvalidity = 5 };
+	struct uidset set = { .ranges = NULL };
+	struct script script;
+	struct session *s;
+	struct err err = { 0 };
+
+	uidset_add(&set, 1, 2);
+	uidset_add(&set, 9, 9);
+	script_init(&script,
+		LINES("C SELECT \"A\"", "S * OK [UIDVALIDITY 5] x",
+			"S * OK [PERMANENTFLAGS (\\Seen a)] x", "S $1 OK",
+			"C UID STORE 1:2,9 FLAGS.SILENT (\\Seen A)", "S * 3 FETCH (FLAGS ())",
+			"S $2 OK", "C UID STORE 1:2,9 FLAGS.SILENT ()", "S $3 NO [LIMIT] x"));
+	s = script_session(&script, &target_ep, &env, 0);
+	CHECK_INT(imap_flags_set(s, &folder, &set, ITEM_SEEN, "A b", &err), 0);
+	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, &err), -1);
+	CHECK_INT(err.code, ERR_LIMIT);
+	folder.uidvalidity = 6; /* other messages: nothing is sent */
+	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, &err), -1);
+	CHECK_INT(err.code, ERR_UIDVALIDITY);
+	CHECK(script_is_done(&script));
+	CHECK_STR(script.problem, "");
+	uidset_clear(&set);
+	session_free(&s);
+	script_clear(&script);
+}
+
+/* Login. */
+
+struct login_case {
+	const char *name;
+	enum net_auth auth;
+	const char *login;
+	enum net_security security;
+	const char *const *lines;
+	enum err_code want;
+};
+
+#define AFTER "C NAMESPACE", "S * NAMESPACE ((\"\" \"/\")) NIL NIL", "S $2 OK"
+
+static const struct login_case login_cases[] = {
+	{ "PLAIN", AUTH_PLAIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi",
+			"C AUTHENTICATE PLAIN AGFuYQBwYXNzIndvcmQ=",
+			"S $1 OK [CAPABILITY NAMESPACE] in", AFTER),
+		ERR_NONE },
+	{ "PLAIN as admin, no SASL-IR", AUTH_PLAIN, "root", NET_NONE,
+		LINES("S * OK hi", "C CAPABILITY", "S * CAPABILITY IMAP4rev1 AUTH=PLAIN", "S $1 OK",
+			"C AUTHENTICATE PLAIN", "S +", "= YW5hAHJvb3QAcGFzcyJ3b3Jk",
+			"S * CAPABILITY NAMESPACE", "S $2 OK", "C NAMESPACE",
+			"S * NAMESPACE NIL NIL NIL", "S $3 OK"),
+		ERR_NONE },
+	{ "LOGIN", AUTH_PLAIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1]", "C LOGIN \"ana\" \"pass\\\"word\"",
+			"S $1 OK in", "C CAPABILITY", "S * CAPABILITY IMAP4rev1", "S $2 OK",
+			"C LIST \"\" \"\"", "S * LIST (\\Noselect) \".\" \"\"", "S $3 OK"),
+		ERR_NONE },
+	{ "master", AUTH_MASTER, "root", NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1]", "C LOGIN \"ana*root\" \"pass\\\"word\"",
+			"S $1 OK [CAPABILITY NAMESPACE] in", AFTER),
+		ERR_NONE },
+	{ "PREAUTH", AUTH_PLAIN, NULL, NET_NONE,
+		LINES("S * PREAUTH hi", "C CAPABILITY", "S * CAPABILITY NAMESPACE", "S $1 OK",
+			AFTER),
+		ERR_NONE },
+	{ "PREAUTH before STARTTLS", AUTH_PLAIN, NULL, NET_STARTTLS, LINES("S * PREAUTH hi"),
+		ERR_PRIVACY },
+	{ "no STARTTLS", AUTH_PLAIN, NULL, NET_STARTTLS, LINES("S * OK [CAPABILITY IMAP4rev1] hi"),
+		ERR_PRIVACY },
+	{ "STARTTLS", AUTH_PLAIN, NULL, NET_STARTTLS,
+		LINES("S * OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] hi", "C STARTTLS",
+			"S $1 OK", "C CAPABILITY", "S * CAPABILITY IMAP4rev1", "S $2 OK",
+			"C LOGIN \"ana\" \"pass\\\"word\"", "S $3 OK [CAPABILITY NAMESPACE]",
+			"C NAMESPACE", "S $4 OK"),
+		ERR_NONE },
+	{ "bytes before the handshake", AUTH_PLAIN, NULL, NET_STARTTLS,
+		LINES("S * OK [CAPABILITY IMAP4rev1 STARTTLS] hi", "C STARTTLS",
+			"S $1 OK\r\n* OK more"),
+		ERR_PROTOCOL },
+	{ "LOGINDISABLED", AUTH_PLAIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1 LOGINDISABLED] hi"), ERR_PRIVACY },
+	{ "LOGIN cannot open another's mailbox", AUTH_LOGIN, "root", NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1] hi"), ERR_AUTH_MECH },
+	{ "mechanism not offered", AUTH_CRAM_MD5, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1] hi"), ERR_AUTH_MECH },
+	{ "wrong password", AUTH_LOGIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1] hi", "C LOGIN \"ana\" \"pass\\\"word\"",
+			"S $1 NO [AUTHENTICATIONFAILED] no"),
+		ERR_AUTH },
+	{ "expired", AUTH_LOGIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1] hi", "C LOGIN \"ana\" \"pass\\\"word\"",
+			"S $1 NO [EXPIRED] no"),
+		ERR_AUTH_EXPIRED },
+	{ "later", AUTH_LOGIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1] hi", "C LOGIN \"ana\" \"pass\\\"word\"",
+			"S $1 NO [UNAVAILABLE] no"),
+		ERR_UNAVAILABLE },
+	{ "BAD login", AUTH_LOGIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1] hi", "C LOGIN \"ana\" \"pass\\\"word\"",
+			"S $1 BAD no"),
+		ERR_AUTH },
+	{ "BYE in the greeting", AUTH_LOGIN, NULL, NET_NONE, LINES("S * BYE [LIMIT] too many"),
+		ERR_LIMIT },
+	{ "no IMAP", AUTH_LOGIN, NULL, NET_NONE, LINES("S 220 mail ESMTP"), ERR_PROTOCOL },
+	{ "nothing", AUTH_LOGIN, NULL, NET_NONE, LINES("s * O"), ERR_LOST },
+	{ "XOAUTH2 refused with a challenge", AUTH_XOAUTH2, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] hi", "C AUTHENTICATE XOAUTH2",
+			"S + ", "= dXNlcj1hbmEBYXV0aD1CZWFyZXIgcGFzcyJ3b3JkAQE=",
+			"S + eyJzdGF0dXMiOiI0MDEifQ==", "= ", "S $1 NO no"),
+		ERR_AUTH },
+	{ "CRAM-MD5", AUTH_CRAM_MD5, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1 AUTH=CRAM-MD5] hi", "C AUTHENTICATE CRAM-MD5",
+			"S + PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
+			"= YW5hIDU1YWQ5ZDU2ZmRlZjg0MTgxZThlZDQxYzMwYTQ3MzRi", "S $1 NO no"),
+		ERR_AUTH },
+};
+
+static void
+test_login(void)
+{
+	for (size_t i = 0; i < sizeof(login_cases) / sizeof(login_cases[0]); i++) {
+		const struct login_case *c = &login_cases[i];
+		struct endpoint ep = source_ep;
+		struct transport io;
+		struct script script;
+		struct session *s;
+		struct err err = { 0 };
+
+		ep.auth = c->auth;
+		ep.login = c->login;
+		ep.security = c->security;
+		script_init(&script, c->lines);
+		io = script_transport(&script);
+		s = session_new(&ep, &env, &io);
+		CHECK_INT(session_start(s, &err), c->want == ERR_NONE ? 0 : -1);
+		if (err.code != c->want || script.problem[0] != '\0')
+			printf("case: %s (%s)\n", c->name, err.text);
+		CHECK_STR(err_name(err.code), err_name(c->want));
+		CHECK_STR(script.problem, "");
+		CHECK(strstr(err.text, "pass\"word") == NULL);
+		session_free(&s);
+		script_clear(&script);
+	}
+}
+
+int
+main(void)
+{
+	set_up();
+	RUN(test_login);
+	RUN(test_list);
+	RUN(test_make);
+	RUN(test_fetch);
+	RUN(test_fetch_ended_at_every_byte);
+	RUN(test_store);
+	RUN(test_store_broken_body);
+	RUN(test_readonly);
+	RUN(test_flags_set);
+	tear_down();
+	return test_done();
+}

@@ -1,0 +1,207 @@
+/* testscript.c - the scripted server: memory instead of a connection. */
+#include "connector/imap/testscript.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+void
+script_init(struct script *script, const char *const *lines)
+{
+	*script = (struct script){ .lines = lines };
+	str_init(&script->out, 64 << 20);
+	str_init(&script->in, 64 << 20);
+}
+
+void
+script_clear(struct script *script)
+{
+	str_clear(&script->out);
+	str_clear(&script->in);
+}
+
+static void
+say(struct script *script, const char *text, bool whole)
+{
+	for (const char *p = text; *p != '\0'; p++) {
+		if (p[0] == '$' && p[1] >= '1' && p[1] <= '9') {
+			size_t n = (size_t)(p[1] - '1');
+
+			str_adds(&script->in, n < script->tag_count ? script->tags[n] : "?");
+			p++;
+		} else {
+			str_addc(&script->in, *p);
+		}
+	}
+	if (whole)
+		str_adds(&script->in, "\r\n");
+}
+
+/* Takes the client's next line. False: it is not there, or not that one. */
+static bool
+hear(struct script *script, const char *want, bool tagged)
+{
+	char *end =
+		script->out.len > 0 ? memmem(script->out.data, script->out.len, "\r\n", 2) : NULL;
+	size_t len, used;
+	const char *line = str_get(&script->out);
+	const char *blank;
+
+	if (end == NULL) {
+		snprintf(script->problem, sizeof(script->problem),
+			"wanted \"%.150s\", got \"%.150s\"", want, line);
+		return false;
+	}
+	*end = '\0';
+	used = (size_t)(end - script->out.data) + 2;
+	if (tagged) {
+		blank = strchr(line, ' ');
+		len = blank != NULL ? (size_t)(blank - line) : 0;
+		if (script->tag_count < 40)
+			snprintf(script->tags[script->tag_count++], 16, "%.*s", (int)len, line);
+		line = blank != NULL ? blank + 1 : "";
+	}
+	if (strcmp(line, want) != 0) {
+		snprintf(script->problem, sizeof(script->problem),
+			"wanted \"%.150s\", got \"%.150s\"", want, line);
+		return false;
+	}
+	memmove(script->out.data, script->out.data + used, script->out.len - used + 1);
+	script->out.len -= used;
+	return true;
+}
+
+/* Goes on until the server has something to say. False: it has not. */
+static bool
+advance(struct script *script)
+{
+	const char *line = script->lines[script->at];
+
+	while (script->problem[0] == '\0' && line != NULL && strchr("C=", line[0]) != NULL) {
+		if (!hear(script, line + 2, line[0] == 'C'))
+			return false;
+		line = script->lines[++script->at];
+	}
+	while (line != NULL && strchr("Ss", line[0]) != NULL) {
+		say(script, line + 2, line[0] == 'S');
+		line = script->lines[++script->at];
+	}
+	return script->in_at < script->in.len;
+}
+
+static int
+script_read(void *owner, void *buf, size_t size, size_t *got_r, struct err *err)
+{
+	struct script *script = owner;
+	size_t n;
+
+	if (script->in_at == script->in.len) {
+		str_reset(&script->in);
+		script->in_at = 0;
+		if (!advance(script))
+			return err_set(err, script->problem[0] != '\0' ? ERR_TIMEOUT : ERR_LOST,
+				"the script has ended");
+	}
+	n = script->in.len - script->in_at;
+	if (n > size)
+		n = size;
+	if (script->chunk > 0 && n > script->chunk)
+		n = script->chunk;
+	if (script->eof_at > 0 && n > script->eof_at - script->given)
+		n = (size_t)(script->eof_at - script->given);
+	if (n == 0)
+		return err_set(err, ERR_LOST, "the server closed");
+	memcpy(buf, script->in.data + script->in_at, n);
+	script->in_at += n;
+	script->given += n;
+	*got_r = n;
+	return 0;
+}
+
+static int
+script_write(void *owner, const void *bytes, size_t len, struct err *err)
+{
+	struct script *script = owner;
+
+	if (str_add(&script->out, bytes, len) != 0)
+		return err_set(err, ERR_LOST, "the client writes too much");
+	return 0;
+}
+
+static int
+script_flush(void *owner, struct err *err)
+{
+	(void)owner;
+	(void)err;
+	return 0;
+}
+
+static bool
+script_readable(void *owner)
+{
+	const struct script *script = owner;
+
+	return script->in_at < script->in.len;
+}
+
+static int
+script_starttls(void *owner, struct err *err)
+{
+	(void)owner;
+	(void)err;
+	return 0;
+}
+
+static void
+script_describe(void *owner, struct str *out)
+{
+	(void)owner;
+	str_adds(out, "script");
+}
+
+static void
+script_close(void *owner, bool at_once)
+{
+	struct script *script = owner;
+
+	script->closed = true;
+	script->at_once = at_once;
+}
+
+struct transport
+script_transport(struct script *script)
+{
+	return (struct transport){
+		.read = script_read,
+		.write = script_write,
+		.flush = script_flush,
+		.readable = script_readable,
+		.starttls = script_starttls,
+		.describe = script_describe,
+		.close = script_close,
+		.owner = script,
+	};
+}
+
+struct session *
+script_session(struct script *script, const struct endpoint *ep, const struct session_env *env,
+	unsigned granted)
+{
+	struct transport io = script_transport(script);
+	struct session *s = session_new(ep, env, &io);
+
+	s->granted = granted;
+	s->capability_told = true;
+	s->delim = '/';
+	namespace_add(s, "", 0, '/', SPACE_PERSONAL);
+	return s;
+}
+
+bool
+script_is_done(const struct script *script)
+{
+	const char *line = script->lines[script->at];
+
+	return script->problem[0] == '\0' && line == NULL && script->out.len == 0;
+}

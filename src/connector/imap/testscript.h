@@ -1,0 +1,37 @@
+/* testscript.h - a server that follows a script, for unit tests of the imap connector. */
+#ifndef CONNECTOR_IMAP_TESTSCRIPT_H
+#define CONNECTOR_IMAP_TESTSCRIPT_H
+
+#include "connector/imap/imap_private.h"
+
+/* Lines of a script, in order:
+ *   "C text"  the client's next line is a tag of its own and this text
+ *   "= text"  the client's next line is this (a body, a continuation)
+ *   "S text"  the server sends this and CRLF; $1 is the tag of the first C line, and so on
+ *   "s text"  the same without CRLF
+ * At its end the server closes. */
+struct script {
+	const char *const *lines;
+	size_t chunk;    /* bytes a read gives at most; 0 = any */
+	uint64_t eof_at; /* the server closes after so many bytes; 0 = when the script ends */
+	/* What came of it. */
+	size_t at;
+	struct str out, in;
+	size_t in_at;
+	uint64_t given;
+	char tags[40][16];
+	size_t tag_count;
+	char problem[400]; /* the client did not keep to the script */
+	bool closed, at_once;
+};
+
+void script_init(struct script *script, const char *const *lines);
+void script_clear(struct script *script);
+/* A session over it that is logged in, with these grants. */
+struct session *script_session(struct script *script, const struct endpoint *ep,
+	const struct session_env *env, unsigned granted);
+struct transport script_transport(struct script *script);
+/* True when the client said all of its lines and nothing else. */
+bool script_is_done(const struct script *script);
+
+#endif
