@@ -209,6 +209,7 @@ test_auth_failures(void)
 	for (i = 0; i < PACE_AUTH_FAILURES - 1; i++)
 		pace_auth_failed(pace, HOST, 993, "192.0.2.10");
 	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), 0);
+	clock_sleep_ms(30); /* so that only the next call can wake it */
 	CHECK_INT(one.ret, 1);
 	pace_auth_failed(pace, HOST, 993, NULL);
 	one_join(&one); /* also who was waiting is told */
