@@ -11,16 +11,23 @@ src_connector_libconnector_a_SOURCES = \
 	src/connector/imap/wire.h
 
 # Unit tests: the tokenizer, and whole sessions with a scripted server.
-src_connector_imap_libs = src/connector/libconnector.a src/net/libnet.a src/mail/libmail.a \
+CONNECTOR_TEST_LIBS = src/connector/libconnector.a src/net/libnet.a src/mail/libmail.a \
 	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS)
 
 check_PROGRAMS += src/connector/imap/test_wire
 UNIT_TESTS += src/connector/imap/test_wire
 src_connector_imap_test_wire_SOURCES = src/connector/imap/test_wire.c
-src_connector_imap_test_wire_LDADD = $(src_connector_imap_libs)
+src_connector_imap_test_wire_LDADD = $(CONNECTOR_TEST_LIBS)
 
 check_PROGRAMS += src/connector/imap/test_imap
 UNIT_TESTS += src/connector/imap/test_imap
 src_connector_imap_test_imap_SOURCES = src/connector/imap/test_imap.c \
 	src/connector/imap/testscript.c src/connector/imap/testscript.h
-src_connector_imap_test_imap_LDADD = $(src_connector_imap_libs)
+src_connector_imap_test_imap_LDADD = $(CONNECTOR_TEST_LIBS)
+
+FUZZERS += src/connector/imap/fuzz_wire
+src_connector_imap_fuzz_wire_SOURCES = src/connector/imap/fuzz_wire.c
+src_connector_imap_fuzz_wire_LDADD = $(CONNECTOR_TEST_LIBS)
+EXTRA_DIST += src/connector/imap/fuzz_wire.dict tests/fuzz/wire/fetch tests/fuzz/wire/ring \
+	tests/fuzz/wire/list tests/fuzz/wire/xlist tests/fuzz/wire/store tests/fuzz/wire/login \
+	tests/fuzz/wire/plain

@@ -253,21 +253,18 @@ imap_folder_place(struct session *s, struct arena *arena, const char *const *par
 	char delim = space->delim != '\0' ? space->delim : s->delim;
 	const char *prefix = space->prefix != NULL ? space->prefix : "";
 	struct str key;
-	const char **copy;
+	int ret;
 
 	*changed_r = false;
+	*folder_r = (struct folder){ .delim = delim };
 	str_init(&key, 4096);
-	if (folder_encode(&key, parts, part_count, delim, prefix, false, changed_r) != 0) {
-		str_clear(&key);
-		return err_set(err, ERR_NAME, "the target cannot have a folder of this name");
-	}
-	*folder_r = (struct folder){ .delim = delim, .part_count = part_count };
-	folder_r->key = arena_strndup(arena, str_get(&key), key.len);
-	copy = arena_alloc(arena, (part_count > 0 ? part_count : 1) * sizeof(*copy));
-	for (size_t i = 0; i < part_count; i++)
-		copy[i] = arena_strdup(arena, parts[i]);
-	folder_r->parts = copy;
+	ret = folder_encode(&key, parts, part_count, delim, prefix, false, changed_r);
+	/* Its parts as this server will list them, not as they were wished for. */
+	if (ret == 0)
+		ret = folder_parse(arena, folder_r, str_get(&key), key.len, delim, prefix, false);
 	str_clear(&key);
+	if (ret != 0)
+		return err_set(err, ERR_NAME, "the target cannot have a folder of this name");
 	return 0;
 }
 
