@@ -32,6 +32,7 @@
 #define GREETING_MS    5000
 #define FLUSH_MS       2000
 #define EVENTS_AT_ONCE 64
+#define ROUNDS_MAX     8 /* of so many events before bytes are moved again */
 
 struct pending {
 	uint64_t engine_id, client_id;
@@ -274,17 +275,18 @@ send_event(struct control *control, const struct event *event)
 	}
 }
 
+/* A bounded number at a time, so that bytes leave in between, however fast events come. */
 static void
 send_events(struct control *control)
 {
-	size_t count;
+	size_t count, rounds = 0;
 
 	do {
 		count = engine_events(
 			control->config.engine, control->after, control->events, EVENTS_AT_ONCE);
 		for (size_t i = 0; i < count; i++)
 			send_event(control, &control->events[i]);
-	} while (count == EVENTS_AT_ONCE);
+	} while (count == EVENTS_AT_ONCE && ++rounds < ROUNDS_MAX);
 }
 
 static void
@@ -388,12 +390,12 @@ flush_clients(struct control *control)
 	int64_t until = clock_ms() + FLUSH_MS;
 	bool unread = true;
 
-	send_events(control);
 	while (unread && clock_ms() < until) {
 		struct pollfd none[CLIENTS_MAX];
 
 		unread = false;
 		memset(none, 0, sizeof none);
+		send_events(control);
 		send_snapshots(control, INT64_MAX - SNAPSHOT_MS);
 		serve_clients(control, none, control->client_count, clock_ms());
 		for (size_t i = 0; i < control->client_count; i++) {

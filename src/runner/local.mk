@@ -10,3 +10,14 @@ check_PROGRAMS += src/runner/test_lock
 UNIT_TESTS += src/runner/test_lock
 src_runner_test_lock_SOURCES = src/runner/test_lock.c
 src_runner_test_lock_LDADD = src/runner/librunner.a src/base/libbase.a
+
+check_PROGRAMS += src/runner/test_engine_contract src/runner/test_control
+UNIT_TESTS += src/runner/test_engine_contract src/runner/test_control
+TSAN_TESTS += src/runner/test_engine_contract src/runner/test_control
+src_runner_test_engine_contract_SOURCES = src/runner/test_engine_contract.c \
+	src/runner/fake_engine.c src/runner/fake_engine.h
+src_runner_test_engine_contract_LDADD = src/runner/librunner.a src/engine/libengine.a \
+	src/base/libbase.a $(JANSSON_LIBS) -lpthread
+src_runner_test_control_SOURCES = src/runner/test_control.c \
+	src/runner/fake_engine.c src/runner/fake_engine.h
+src_runner_test_control_LDADD = $(src_runner_test_engine_contract_LDADD)
