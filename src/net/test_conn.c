@@ -746,7 +746,7 @@ serve_slow(struct peer *peer)
 }
 
 static void
-check_close(const struct peer_cert *cert, bool stop)
+check_close(const struct peer_cert *cert, bool stop, bool at_once)
 {
 	struct peer peer = { .serve = serve_slow, .cert = cert };
 	struct cancel *cancel = cancel_new();
@@ -763,9 +763,13 @@ check_close(const struct peer_cert *cert, bool stop)
 	CHECK_INT(conn_write(conn, body, len, &err), 0);
 	if (stop)
 		cancel_fire(cancel);
-	conn_close(&conn);
+	if (at_once)
+		conn_abort(&conn);
+	else
+		conn_close(&conn);
+	CHECK(conn == NULL);
 	peer_wait(&peer);
-	if (!stop) {
+	if (!stop && !at_once) {
 		CHECK_INT(peer.received, len);
 		CHECK(!peer.reset);
 	} else {
@@ -778,9 +782,10 @@ check_close(const struct peer_cert *cert, bool stop)
 static void
 test_close(void)
 {
-	check_close(NULL, false); /* a good end: all of it arrives */
-	check_close(&good, false);
-	check_close(NULL, true); /* a stopped one: a reset, nothing leaves later */
+	check_close(NULL, false, false); /* a good end: all of it arrives */
+	check_close(&good, false, false);
+	check_close(NULL, true, false); /* a stopped one: a reset, nothing leaves later */
+	check_close(NULL, false, true); /* and one we no longer trust */
 }
 
 /* select() would write beyond its set. */
