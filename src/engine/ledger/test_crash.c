@@ -110,8 +110,8 @@ run_self(const char *path, const char *die_at, int fd, uint32_t first, uint32_t 
 /* Starts a child and reads what it tells until it ends; kills it after kill_ms (< 0: never).
  * Returns true if it was killed. */
 static bool
-run_child(const char *path, const char *die_at, uint32_t first, int kill_ms, struct told *told,
-	size_t *count)
+run_child(const char *path, const char *die_at, uint32_t first, int kill_ms, bool at_once,
+	struct told *told, size_t *count)
 {
 	int fds[2], status = 0;
 	int64_t end = clock_ms() + kill_ms;
@@ -130,16 +130,18 @@ run_child(const char *path, const char *die_at, uint32_t first, int kill_ms, str
 	close(fds[1]);
 	for (;;) {
 		struct pollfd p = { .fd = fds[0], .events = POLLIN };
-		int64_t left = kill_ms < 0 ? -1 : end - clock_ms();
+		bool timed = kill_ms >= 0 && (at_once || *count > 0);
+		int64_t left = timed ? end - clock_ms() : -1;
 
-		if ((kill_ms >= 0 && left <= 0) || *count == TOLD_MAX)
+		if ((timed && left <= 0) || *count == TOLD_MAX)
 			kill(pid, SIGKILL);
-		poll(&p, 1, kill_ms >= 0 && left > 0 ? (int)left : -1);
+		poll(&p, 1, timed && left > 0 ? (int)left : -1);
 		if (p.revents == 0)
 			continue;
 		if (*count == TOLD_MAX || read(fds[0], &told[*count], sizeof(*told)) <= 0)
 			break;
-		(*count)++;
+		if ((*count)++ == 0 && !at_once)
+			end = clock_ms() + kill_ms;
 	}
 	close(fds[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -251,7 +253,7 @@ killed_at_commits(void)
 
 		place_make(&place);
 		snprintf(die_at, sizeof(die_at), "commit:%u", step);
-		died = run_child(place.path, die_at, 0, -1, told, &count);
+		died = run_child(place.path, die_at, 0, -1, true, told, &count);
 		killed += died;
 		read_behind(place.path);
 		check_promises(place.path, told, count, 0);
@@ -273,14 +275,13 @@ killed_anytime(void)
 	place_make(&place);
 	for (unsigned n = 0; n < RANDOM_KILLS; n++) {
 		size_t count = 0;
-		/* The first one shall get as far as its folder. */
-		int after = n == 0 ? 500 : rand_r(&seed) % RANDOM_KILL_MS;
+		int after = rand_r(&seed) % RANDOM_KILL_MS;
 
-		CHECK(run_child(place.path, NULL, next, after, told, &count));
+		CHECK(run_child(place.path, NULL, next, after, n % 3 == 2, told, &count));
 		read_behind(place.path);
 		next = check_promises(place.path, told, count, next);
 	}
-	CHECK(next > RANDOM_KILLS);
+	CHECK(next >= RANDOM_KILLS / 3 * 2);
 	place_remove(&place);
 	free(told);
 }
