@@ -116,12 +116,12 @@ flush_pending(struct writer *w)
 	while (len > 0) {
 		const char *frame = w->utf8 ? "=?UTF-8?B?" : "=?unknown-8bit?B?";
 		size_t at = strlen(frame), take = word_bytes(w, p, len, blank_len + at + 2);
-		char word[FOLD_COLUMNS + 1];
+		char word[FOLD_COLUMNS + 2];
 
-		memcpy(word, frame, at);
+		memcpy(word, frame, at + 1);
 		at += (size_t)EVP_EncodeBlock(
 			(unsigned char *)word + at, (const unsigned char *)p, (int)take);
-		memcpy(word + at, "?=", 2);
+		memcpy(word + at, "?=", 3);
 		emit(w, blank, blank_len, word, at + 2);
 		blank = " ";
 		blank_len = 1;

@@ -12,7 +12,8 @@
 int header_get(const char *message, size_t len, const char *name, unsigned n, struct str *value);
 
 /* The date for a message whose INTERNALDATE is absurd: behind the last ";" of the top Received,
- * else Date; only if date_is_sane() and the line is whole. 0 with *from_r = "Received" or "Date"; or -1. */
+ * else Date; only if date_is_sane() and the line is whole. 0 with *from_r = "Received" or "Date";
+ * or -1. */
 int header_date(const char *message, size_t len, int64_t now, int64_t *time_r, const char **from_r);
 
 #endif

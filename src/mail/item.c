@@ -171,7 +171,7 @@ keyword_is_atom(const char *keyword, size_t len)
 	for (i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)keyword[i];
 
-		if (c <= ' ' || c >= 0x7f || memchr("(){%*\"\\]", c, 8) != NULL)
+		if (c <= ' ' || c >= 0x7f || strchr("(){%*\"\\]", c) != NULL)
 			return false;
 	}
 	return len > 0;

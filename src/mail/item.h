@@ -22,10 +22,10 @@ enum item_flags { /* RFC 9051, 2.3.2: the five storable system flags */
 /* Heap object, one owner at a time. */
 struct item {
 	uint32_t uid;
-	unsigned flags; /* enum item_flags */
+	unsigned flags;   /* enum item_flags */
 	int64_t received; /* INTERNALDATE as seconds UTC, or ITEM_DATE_NONE */
-	uint64_t size;  /* RFC822.SIZE: a hint; 0 = not told */
-	char *keywords; /* sorted, each once, separated by one blank; NULL = none. Raw bytes. */
+	uint64_t size;    /* RFC822.SIZE: a hint; 0 = not told */
+	char *keywords;   /* sorted, each once, separated by one blank; NULL = none. Raw bytes. */
 };
 
 struct item *item_new(uint32_t uid);

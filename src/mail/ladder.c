@@ -247,8 +247,10 @@ add_substituted(struct run *run, const char *text, size_t len)
 		char part[1024];
 		size_t i, part_len = len < sizeof(part) ? len : sizeof(part);
 
+		memcpy(part, text, part_len);
 		for (i = 0; i < part_len; i++)
-			part[i] = encode_is_needed(text + i, 1) ? 'X' : text[i];
+			if (encode_is_needed(part + i, 1))
+				part[i] = 'X';
 		lines_add(run, part, part_len);
 		text += part_len;
 		len -= part_len;
@@ -523,7 +525,7 @@ int
 ladder_apply(unsigned steps, int64_t received, struct spool *in, struct spool *out, struct err *err)
 {
 	struct run *run = xcalloc(1, sizeof(*run));
-	struct err unseen;
+	struct err unseen = { 0 };
 	int ret;
 
 	run->steps = steps;

@@ -9,16 +9,18 @@
 /* In the order they are tried; each keeps the ones before it. */
 enum ladder_step {
 	LADDER_AS_IS,
-	LADDER_LINE_ENDS,  /* bare LF and bare CR become CRLF */
-	LADDER_NUL,        /* NUL becomes 0x80 (what servers that repair do) */
-	LADDER_8BIT_HEADER,/* header bytes over 127: RFC 2047 encoded words (UTF-8 if they are, else
-	                    * unknown-8bit) in unstructured fields and phrases, "X" elsewhere */
-	LADDER_LONG_LINES, /* lines over 998 bytes folded in the header, broken in the body */
-	LADDER_WRAP,       /* the original, base64, as an attachment of a message made here */
+	LADDER_LINE_ENDS,   /* bare LF and bare CR become CRLF */
+	LADDER_NUL,         /* NUL becomes 0x80 (what servers that repair do) */
+	LADDER_8BIT_HEADER, /* header bytes over 127: RFC 2047 encoded words (UTF-8 if they are,
+			     * else unknown-8bit) in unstructured fields and phrases, "X" elsewhere
+			     */
+	LADDER_LONG_LINES,  /* lines over 998 bytes folded in the header, broken in the body */
+	LADDER_WRAP,        /* the original, base64, as an attachment of a message made here */
 	LADDER_STEPS
 };
 
-/* "as_is", "line_ends", "nul", "8bit_header", "long_lines", "wrapped": names in profile and report. */
+/* "as_is", "line_ends", "nul", "8bit_header", "long_lines", "wrapped": names in profiles and
+ * reports. */
 const char *ladder_name(enum ladder_step step);
 int ladder_by_name(const char *name); /* -1: none */
 
@@ -30,7 +32,7 @@ enum ladder_step ladder_next(enum ladder_step after, unsigned allowed, unsigned 
 /* Writes the repaired form of `in` (finished) to `out` and finishes it. steps: a bit per step to
  * apply. The wrapper takes Subject, From and Date over where they can be read, and the date of
  * `received`. 0, or -1 with ERR_DISK. */
-int ladder_apply(unsigned steps, int64_t received, struct spool *in, struct spool *out,
-	struct err *err);
+int ladder_apply(
+	unsigned steps, int64_t received, struct spool *in, struct spool *out, struct err *err);
 
 #endif
