@@ -83,7 +83,7 @@ def test_what_cyrus_keeps(bench):
     for path, label, text in done.refused_mails:
         print("refused by Cyrus: %s: %s" % (label, text))
     refused = [label for _, label, _ in done.refused_mails]
-    for label in "nul-body", "bare-lf-body":
+    for label in "nul-body", "bare-lf-body", "8bit-latin1-header":
         check_in(label, refused, "refused messages")
 
 
@@ -108,3 +108,24 @@ def test_office(bench):
         done = fill_account(d, user, rows, strict=True)
         total += done.count
     check(total > 500, "messages: %d" % total)
+
+
+@test()
+def test_prefix_namespace(bench):
+    d = Dovecot(bench, USERS, store="maildir", separator=".", prefix="INBOX.")
+    done = fill_account(d, "ann", [boxes.Box("INBOX", messages.odd()[:3]), boxes.Box(
+        "INBOX/child", messages.odd()[3:5]), boxes.Box("top/deep", messages.odd()[5:6])])
+    state = state_of(d, "ann")
+    check_equal({show_path(p): len(f.messages) for p, f in state.items() if f.selectable},
+                {"INBOX": 3, "child": 2, "top/deep": 1}, "messages")
+    check_equal(done.place("nul-last"), (("child",), 2), "place of a label")
+
+
+@test()
+def test_cyrus_and_8_bit_headers(bench):
+    (mail,) = [m for m in messages.odd() if m.label == "8bit-latin1-header"]
+    for eightbit, want in ("keep", mail.body), ("munge", mail.body.replace(b"\xfc", b"X").replace(
+            b"\xdf", b"X")):
+        c = Cyrus(bench, USERS, eightbit=eightbit)
+        fill_account(c, "ann", [boxes.Box("INBOX", [mail])])
+        check_equal(state_of(c, "ann")["INBOX",].messages[0].body.data, want, eightbit)

@@ -7,7 +7,7 @@ import sys
 
 from corpus import messages
 from corpus.messages import Mail, plain
-from lib.account import name_of, show_path
+from lib.account import name_of, path_of, show_path
 from lib.imap import Client
 from standins import made_up
 
@@ -55,7 +55,7 @@ def fill(client, boxes, strict=False):
                     raise ValueError("%s: %s" % (show_path(box.path), answer.text))
                 done.refused_folders.append(box.path)
                 continue
-        fill_box(client, name, box, done, strict)
+        fill_box(client, name, Box(path_of(name, delimiter, prefix), box.mails), done, strict)
         if box.subscribed:
             client.subscribe(name)
     return done

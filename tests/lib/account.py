@@ -56,9 +56,13 @@ def path_of(name, delimiter, prefix):
 
 
 def name_of(path, delimiter, prefix=b""):
-    """The name on the wire of a path."""
-    name = delimiter.encode().join(utf7.encode(p) for p in path)
-    return name if path[0] == "INBOX" and (len(path) == 1 or not prefix) else prefix + name
+    """The name on the wire of a path. Where the personal namespace is INBOX itself, a child of
+    INBOX is a folder of the top level: INBOX/child and child are the same."""
+    if path == ("INBOX",):
+        return b"INBOX"
+    if path[0] == "INBOX" and prefix.upper() == b"INBOX" + delimiter.encode():
+        path = path[1:]
+    return prefix + delimiter.encode().join(utf7.encode(p) for p in path)
 
 
 def read_account(client, bodies=True, only=None):

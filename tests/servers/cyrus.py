@@ -30,6 +30,8 @@ class Cyrus(Server):
     suppress    capabilities that it neither advertises nor has, as 'UIDPLUS MULTIAPPEND'
     max_message     bytes of the largest message (maxmessagesize)
     quota       kilobytes for each user of `users`
+    eightbit    of bytes over 127 in headers: reject, munge (stored as X, and the answer is OK:
+                its own default), keep
     folders     {'Sent': '\\Sent'}: made at the first login, with that special use
     cert        good, expired, wrong-host
     mechanisms  sasl_mech_list
@@ -41,7 +43,8 @@ class Cyrus(Server):
 
     def __init__(self, bench, users=None, masters=None, name=None, unix_separator=True,
                  alt_namespace=True, suppress="", max_message=0, quota=None, folders=None,
-                 cert="good", mechanisms="PLAIN LOGIN SCRAM-SHA-256", settings=None, start=True):
+                 eightbit="reject", cert="good", mechanisms="PLAIN LOGIN SCRAM-SHA-256",
+                 settings=None, start=True):
         super().__init__(bench, name)
         for path in MASTER, IMAPD:
             if not os.path.exists(path):
@@ -56,7 +59,10 @@ class Cyrus(Server):
         for sub in "conf/db", "conf/proc", "conf/socket", "mail", "sock":
             os.makedirs(os.path.join(self.dir, sub))
         self.cert, self.key = self.take_cert(cert, self.owner)
-        self.write_conf(suppress, max_message, folders or {}, mechanisms, settings or {})
+        eight = {"reject8bit": "yes" if eightbit == "reject" else "no",
+                 "munge8bit": "yes" if eightbit == "munge" else "no"}
+        self.write_conf(suppress, max_message, folders or {}, mechanisms,
+                        {**eight, **(settings or {})})
         self.write_services()
         for user, password in {**(users or {}), **self.masters,
                                self.admin: self.admin_password}.items():
