@@ -193,7 +193,8 @@ head_object(const struct report_source *source, const struct ledger_run *run)
 		json_object_set_new(object, "exit_code", json_integer(exit_code));
 		report_json_text(object, "exit_text", report_exit_text(exit_code));
 	}
-	report_json_text(object, "error", source->error);
+	report_json_text(object, "error",
+		source->error == NULL || source->error[0] == '\0' ? NULL : source->error);
 	report_json_text(object, "directory", source->directory);
 	return object;
 }

@@ -10,3 +10,9 @@ check_PROGRAMS += src/report/test_format
 UNIT_TESTS += src/report/test_format
 src_report_test_format_SOURCES = src/report/test_format.c
 src_report_test_format_LDADD = src/report/libreport.a src/base/libbase.a
+
+check_PROGRAMS += src/report/test_report
+UNIT_TESTS += src/report/test_report
+src_report_test_report_SOURCES = src/report/test_report.c
+src_report_test_report_LDADD = src/report/libreport.a src/engine/ledger/libledger.a \
+	src/mail/libmail.a src/base/libbase.a $(SQLITE_LIBS) $(JANSSON_LIBS) $(SSL_LIBS) -lpthread

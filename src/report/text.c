@@ -211,10 +211,7 @@ put_head(struct text_writer *writer, struct ledger_run *run_r, struct err *err)
 		return -1;
 	fputs("mailhaul report: ", out);
 	put_safe(out, source->profile->name);
-	fprintf(out,
-		"\nwritten "
-		"%s\n",
-		clock_iso(when, sizeof when, source->now));
+	fprintf(out, "\nwritten %s\n", clock_iso(when, sizeof when, source->now));
 	put_side(out, "from    ", &source->profile->source);
 	put_side(out, "to      ", &source->profile->target);
 	if (run_r->id == 0) {
