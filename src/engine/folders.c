@@ -11,6 +11,8 @@
 
 #include "base/banned.h"
 
+#define PLAIN_LEVELS 2 /* of folder_plain_part() */
+
 struct prepare {
 	struct job *job;
 	struct ledger_folder *rows; /* of the account */
@@ -124,6 +126,19 @@ set_string(char **to, const char *from)
 	*to = from != NULL ? xstrdup(from) : NULL;
 }
 
+static const char *
+arena_show(struct arena *arena, const struct folder *folder)
+{
+	struct str s;
+	const char *text;
+
+	str_init(&s, 0);
+	folder_show(&s, (const char *const *)folder->parts, folder->part_count);
+	text = arena_strdup(arena, str_get(&s));
+	str_clear(&s);
+	return text;
+}
+
 static char *
 shown(const struct folder *folder)
 {
@@ -232,6 +247,19 @@ is_ours(const struct prepare *p, const char *target_key)
 	return false;
 }
 
+/* A target folder that is new to us and holds mail already. */
+static int
+check_foreign(struct prepare *p, const struct plan_folder *pf, struct err *err)
+{
+	if (!pf->exists || pf->target.messages == 0 || p->job->run->existing == EXISTING_ADD ||
+		is_ours(p, pf->target.key))
+		return 0;
+	return err_set(err, ERR_NOTEMPTY,
+		"target folder %s holds %u messages that are not from here; existing = add in "
+		"[run] would add to them",
+		pf->target_name, (unsigned)pf->target.messages);
+}
+
 /* What is there and not ours is refused, or left alone and added to, as the profile says. */
 static int
 check_existing(struct prepare *p, struct err *err)
@@ -250,51 +278,150 @@ check_existing(struct prepare *p, struct err *err)
 				"there",
 				row->target_name,
 				(unsigned long long)row->counts.by_state[ITEM_LANDED]);
-		if (row != NULL || !pf->exists || pf->target.messages == 0 ||
-			job->run->existing == EXISTING_ADD || is_ours(p, pf->target.key))
-			continue;
-		return err_set(err, ERR_NOTEMPTY,
-			"target folder %s holds %u messages that are not from here; existing = add "
-			"in "
-			"[run] would add to them",
-			pf->target_name, (unsigned)pf->target.messages);
+		if (row == NULL && check_foreign(p, pf, err) < 0)
+			return -1;
 	}
 	return 0;
 }
 
-static int
-make_missing(struct job *job, struct err *err)
+struct missing {
+	struct folder *folders; /* as the connector wants them */
+	struct plan_folder **of;
+	bool *made;
+	struct err *errs;
+	size_t count;
+};
+
+static void
+missing_clear(struct missing *m)
 {
-	struct side *target = &job->target;
-	size_t count = job->plan.work_count, missing = 0;
-	struct folder *make = xcalloc(count + 1, sizeof *make);
-	struct plan_folder **of = xcalloc(count + 1, sizeof *of);
-	bool *made = xcalloc(count + 1, sizeof *made);
-	struct err *errs = xcalloc(count + 1, sizeof *errs);
-	int ret = 0;
+	free(m->folders);
+	free(m->of);
+	free(m->made);
+	free(m->errs);
+}
+
+static struct plan_folder *
+planned_for(struct job *job, const char *target_key)
+{
+	for (size_t i = 0; i < job->plan.work_count; i++)
+		if (strcmp(job->plan.folders[i].target.key, target_key) == 0)
+			return &job->plan.folders[i];
+	return NULL;
+}
+
+/* The target refuses the name: a plainer one, if that makes a difference and is free. */
+static int
+plainer_name(struct prepare *p, struct plan_folder *pf, const struct err *why, unsigned level,
+	struct err *err)
+{
+	struct job *job = p->job;
+	struct arena *arena = job->plan.arena;
+	size_t count = pf->target.part_count;
+	const char **parts = arena_alloc(arena, (count + 1) * sizeof *parts);
+	const struct plan_folder *other;
+	const struct folder *there;
+	struct folder to;
+	bool altered;
 
 	for (size_t i = 0; i < count; i++)
+		parts[i] = folder_plain_part(arena, pf->target.parts[i], i == 0, level);
+	if (job->target.c->folder_place(
+		    job->target.session, arena, parts, count, &to, &altered, err) < 0)
+		return -1;
+	if (strcmp(to.key, pf->target.key) == 0)
+		return 0;
+	other = planned_for(job, to.key);
+	if (other != NULL)
+		return err_set(err, ERR_COLLISION,
+			"the target refuses the name of %s, and the plainer one is that of %s; "
+			"give one of them another name by a map rule in [folders]",
+			pf->source_name, other->source_name);
+	to.use = pf->target.use;
+	pf->target = to;
+	pf->altered = true;
+	there = folder_list_find(&job->target_folders, to.key);
+	pf->exists = is_listed(there);
+	if (pf->exists)
+		folder_copy(arena, &pf->target, there);
+	pf->target_name = arena_show(arena, &pf->target);
+	job_note(job, pf->source_name, EVENT_NOTE, ERR_NAME, "goes into %s: %s", pf->target_name,
+		why->text);
+	return check_foreign(p, pf, err);
+}
+
+/* Gives what was refused for its name another one; *again_r: there is something to make. */
+static int
+plainer_names(struct prepare *p, struct missing *m, unsigned level, bool *again_r, struct err *err)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < m->count; i++) {
+		if (m->made[i])
+			continue;
+		if ((m->errs[i].code == ERR_NAME || m->errs[i].code == ERR_REFUSED) &&
+			plainer_name(p, m->of[i], &m->errs[i], level, err) < 0)
+			return -1;
+		if (m->of[i]->exists)
+			continue;
+		m->of[left] = m->of[i];
+		m->errs[left] = m->errs[i];
+		m->made[left] = false;
+		m->folders[left++] = m->of[i]->target;
+	}
+	m->count = left;
+	*again_r = left > 0;
+	return 0;
+}
+
+static int
+make_folders(struct prepare *p, struct missing *m, struct err *err)
+{
+	const struct side *target = &p->job->target;
+	bool again = true;
+
+	for (unsigned level = 0; again && level <= PLAIN_LEVELS; level++) {
+		if (level > 0 && plainer_names(p, m, level, &again, err) < 0)
+			return -1;
+		if (m->count > 0 && target->c->folder_make(target->session, m->folders, m->count,
+					    m->made, m->errs, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < m->count; i++)
+		if (!m->made[i]) {
+			*err = m->errs[i];
+			return err_context(
+				err, "target folder %s cannot be made", m->of[i]->target_name);
+		}
+	return 0;
+}
+
+static int
+make_missing(struct prepare *p, struct err *err)
+{
+	struct job *job = p->job;
+	size_t count = job->plan.work_count;
+	struct missing m = { 0 };
+	int ret = 0;
+
+	m.folders = xcalloc(count + 1, sizeof *m.folders);
+	m.of = xcalloc(count + 1, sizeof *m.of);
+	m.made = xcalloc(count + 1, sizeof *m.made);
+	m.errs = xcalloc(count + 1, sizeof *m.errs);
+	for (size_t i = 0; i < count; i++)
 		if (!job->plan.folders[i].exists) {
-			of[missing] = &job->plan.folders[i];
-			make[missing++] = job->plan.folders[i].target;
+			m.of[m.count] = &job->plan.folders[i];
+			m.folders[m.count++] = job->plan.folders[i].target;
 		}
-	if (missing > 0)
-		ret = target->c->folder_make(target->session, make, missing, made, errs, err);
-	for (size_t i = 0; ret == 0 && i < missing; i++)
-		if (!made[i]) {
-			*err = errs[i];
-			ret = err_context(
-				err, "target folder %s cannot be made", of[i]->target_name);
-		}
-	if (ret == 0 && missing > 0) {
+	if (m.count > 0) {
+		ret = make_folders(p, &m, err);
 		folder_list_clear(&job->target_folders);
 		folder_list_init(&job->target_folders);
-		ret = target->c->folder_list(target->session, &job->target_folders, err);
+		if (ret == 0)
+			ret = job->target.c->folder_list(
+				job->target.session, &job->target_folders, err);
 	}
-	free(make);
-	free(of);
-	free(made);
-	free(errs);
+	missing_clear(&m);
 	return ret;
 }
 
@@ -414,7 +541,7 @@ prepare_writing(struct prepare *p, struct err *err)
 {
 	struct job *job = p->job;
 
-	if (check_existing(p, err) < 0 || make_missing(job, err) < 0)
+	if (check_existing(p, err) < 0 || make_missing(p, err) < 0)
 		return -1;
 	job->folders = xcalloc(job->plan.work_count + 1, sizeof *job->folders);
 	job->folder_count = job->plan.work_count;

@@ -299,11 +299,13 @@ int
 folder_encode(struct str *out, const char *const *parts, size_t part_count, char delim,
 	const char *prefix, bool utf8, bool *changed_r)
 {
-	char substitute = delim == '_' ? '-' : '_';
+	char substitute = '_';
 	size_t start = out->len, i = 0;
 	bool changed = false;
 	int ret;
 
+	if (delim == substitute)
+		substitute = '-';
 	prefix = prefix != NULL ? prefix : "";
 	if (part_count > 0 && is_inbox(parts[0], strlen(parts[0])) &&
 		(*prefix == '\0' || prefix_is_inbox(prefix, delim))) {
@@ -326,6 +328,43 @@ folder_encode(struct str *out, const char *const *parts, size_t part_count, char
 	if (changed_r != NULL)
 		*changed_r = changed;
 	return 0;
+}
+
+static bool
+is_letter_or_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+/* Cyrus IMAP 3.6 refuses the first set anywhere, the star apart, which is a pattern to older ones;
+ * Dovecot 2.3 refuses a '~' at the beginning, UW a '#'. */
+static bool
+is_plain(const char *part, size_t at, bool first, unsigned level)
+{
+	char c = part[at];
+
+	if ((unsigned char)c >= 0x80)
+		return true;
+	if (strchr("!\"%*;<>\\^{|}", c) != NULL || (first && at == 0 && strchr("~#", c) != NULL))
+		return false;
+	if (level < 2 || is_letter_or_digit(c) || strchr("-._", c) != NULL)
+		return true;
+	return c == ' ' && at > 0 && part[at - 1] != ' ' && part[at + 1] != '\0';
+}
+
+const char *
+folder_plain_part(struct arena *arena, const char *part, bool first, unsigned level)
+{
+	char *copy = NULL;
+
+	for (size_t i = 0; part[i] != '\0'; i++) {
+		if (is_plain(part, i, first, level))
+			continue;
+		if (copy == NULL)
+			copy = arena_strdup(arena, part);
+		copy[i] = '_';
+	}
+	return copy != NULL ? copy : part;
 }
 
 void

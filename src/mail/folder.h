@@ -92,6 +92,12 @@ int folder_parse(struct arena *arena, struct folder *folder, const char *key, si
 int folder_encode(struct str *out, const char *const *parts, size_t part_count, char delim,
 	const char *prefix, bool utf8, bool *changed_r);
 
+/* A part in a plainer form, for a server that has refused the name; what is replaced becomes '_'.
+ * level 1: the characters that some servers refuse in names; level 2: all of ASCII but letters,
+ * digits, '-', '.', '_' and single blanks inside. `first`: it stands at the top. The same pointer
+ * when there is nothing to replace. */
+const char *folder_plain_part(struct arena *arena, const char *part, bool first, unsigned level);
+
 /* "Archive/2024" for people and for glob rules; a "/" inside a part is shown as it is. Sanitized
  * is the caller's business. Appends. */
 void folder_show(struct str *out, const char *const *parts, size_t part_count);

@@ -245,6 +245,39 @@ test_list(void)
 }
 
 static void
+test_plain_part(void)
+{
+	static const struct {
+		const char *part;
+		bool first;
+		const char *one, *two;
+	} cases[] = {
+		{ "Archive", true, "Archive", "Archive" },
+		{ "with \"quotes\"", true, "with _quotes_", "with _quotes_" },
+		{ "brace{5}", false, "brace_5_", "brace_5_" },
+		{ "50% off; <now>", true, "50_ off_ _now_", "50_ off_ _now_" },
+		{ "back\\slash|^*!", true, "back_slash____", "back_slash____" },
+		{ "~tilde~", true, "_tilde~", "_tilde_" },
+		{ "~tilde", false, "~tilde", "_tilde" },
+		{ "#hash#", true, "_hash#", "_hash_" },
+		{ " two  blanks ", true, " two  blanks ", "_two _blanks_" },
+		{ "a&b, (c) 'd' @x", false, "a&b, (c) 'd' @x", "a_b_ _c_ _d_ _x" },
+		{ "Büro 日本", true, "Büro 日本", "Büro 日本" },
+		{ "", true, "", "" },
+	};
+	struct arena *arena = arena_new();
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		const char *one = folder_plain_part(arena, cases[i].part, cases[i].first, 1);
+
+		CHECK_STR(one, cases[i].one);
+		CHECK((one == cases[i].part) == (strcmp(one, cases[i].part) == 0));
+		CHECK_STR(folder_plain_part(arena, cases[i].part, cases[i].first, 2), cases[i].two);
+	}
+	arena_free(&arena);
+}
+
+static void
 test_show(void)
 {
 	static const char *const parts[] = { "Archive", "2024/25", "x" };
@@ -404,6 +437,7 @@ main(void)
 	RUN(test_encode);
 	RUN(test_there_and_back);
 	RUN(test_list);
+	RUN(test_plain_part);
 	RUN(test_show);
 	RUN(test_use_by_attr);
 	RUN(test_use_by_name);
