@@ -76,9 +76,22 @@ left_out(const struct profile_folders *rules, const struct folder *folder, const
 	return NULL;
 }
 
-/* The folders that have a use: by attribute, then by name where no attribute tells. */
+static bool
+same_path(const struct folder *a, const struct folder *b)
+{
+	if (a->part_count != b->part_count)
+		return false;
+	for (size_t i = 0; i < a->part_count; i++)
+		if (strcmp(a->parts[i], b->parts[i]) != 0)
+			return false;
+	return true;
+}
+
+/* The folders that have a use: by attribute, then by name where no attribute tells. Of several by
+ * name the one is taken that the other side (others, may be NULL) calls so, else the first. */
 static void
-find_uses(const struct folder_list *list, const struct folder *uses[USE_TYPES])
+find_uses(const struct folder_list *list, const struct folder *const others[USE_TYPES],
+	const struct folder *uses[USE_TYPES])
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const struct folder *folder = &list->folders[i];
@@ -95,7 +108,10 @@ find_uses(const struct folder_list *list, const struct folder *uses[USE_TYPES])
 			folder->use != USE_NONE)
 			continue;
 		use = special_use_by_name(folder->parts[folder->part_count - 1]);
-		if (use != USE_NONE && uses[use] == NULL)
+		if (use == USE_NONE || (uses[use] != NULL && uses[use]->use != USE_NONE))
+			continue;
+		if (uses[use] == NULL ||
+			(others != NULL && others[use] != NULL && same_path(folder, others[use])))
 			uses[use] = folder;
 	}
 }
@@ -340,8 +356,8 @@ plan_make(const struct plan_input *input, struct plan *plan_r, struct err *err)
 	plan_r->arena = arena_new();
 	plan_r->folders =
 		arena_alloc(plan_r->arena, (input->source->count + 1) * sizeof *plan_r->folders);
-	find_uses(input->source, p.source_use);
-	find_uses(input->target, p.target_use);
+	find_uses(input->target, NULL, p.target_use);
+	find_uses(input->source, p.target_use, p.source_use);
 	for (size_t i = 0; i < input->source->count; i++) {
 		if (plan_one(&p, &input->source->folders[i], &plan_r->folders[i], err) < 0)
 			goto fail;
