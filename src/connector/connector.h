@@ -143,8 +143,9 @@ struct connector {
 	 * trips as the server grants. list_r was initialised by the caller. A folder whose numbers the
 	 * server refuses comes without FOLDER_STATUS. */
 	int (*folder_list)(struct session *session, struct folder_list *list_r, struct err *err);
-	/* The target's name for a path in the personal namespace: fills key and delim (in arena) and
-	 * copies the parts. *changed_r: a part had to be altered. -1 ERR_NAME. Does not talk. */
+	/* The target's name for a path in the personal namespace: fills key, delim and the parts as
+	 * this server will list them (in arena). *changed_r: a part had to be altered. -1 ERR_NAME.
+	 * Does not talk. */
 	int (*folder_place)(struct session *session, struct arena *arena, const char *const *parts,
 		size_t part_count, struct folder *folder_r, bool *changed_r, struct err *err);
 	/* Makes folders (all sent at once), parents first as given; made_r[i] true if it is there
