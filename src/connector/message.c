@@ -40,6 +40,7 @@ entry_clear(struct store_entry *entry)
 {
 	message_free(&entry->message);
 	free(entry->keywords);
+	free(entry->sent);
 	spool_unref(&entry->body);
 }
 
