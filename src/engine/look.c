@@ -62,7 +62,8 @@ list_meta(struct job *job, const struct folder *folder, uint32_t above,
 		}
 		message_free(&message);
 	}
-	qsort(look->found, look->count, sizeof *look->found, by_uid);
+	if (look->count > 0)
+		qsort(look->found, look->count, sizeof *look->found, by_uid);
 	return ret;
 }
 
@@ -71,7 +72,8 @@ find(struct look *look, uint32_t uid)
 {
 	struct match_found key = { .uid = uid };
 
-	return bsearch(&key, look->found, look->count, sizeof key, by_uid);
+	return look->count == 0 ? NULL
+				: bsearch(&key, look->found, look->count, sizeof key, by_uid);
 }
 
 static int
