@@ -1,14 +1,176 @@
-"""tests/crash: whatever kills a run, running again leaves the target as an undisturbed run does."""
+"""Whatever kills a run, running again leaves the target as an undisturbed run does."""
 
+import os
+import random
+import time
+
+from corpus import boxes
 from crash.suite import Pairing, numbered, source_standin
+from lib.bench import wait_for
 from lib.testing import check, test
+from servers.cyrus import Cyrus
 from servers.dovecot import Dovecot
+from standins.standin import PLAIN_SERVER, Proxy, Standin
+
+SLOW = 1500000  # bytes a second through a proxy, so that a kill finds bytes on their way
+
+
+def every(pairing, stride, least):
+    died, missed = pairing.every(stride)
+    check(died >= least, "only %d of %d steps were reached" % (died, died + missed))
 
 
 @test(timeout=900)
 def test_every_step_dovecot(bench):
-    source = source_standin(bench)
+    """APPENDUID, MULTIAPPEND, LITERAL+; bare line feeds come back as CRLF."""
     target = Dovecot(bench, {})
-    pairing = Pairing(bench, source, target, numbered(target.add_user))
-    died, missed = pairing.every()
-    check(died > 40, "only %d of %d steps were reached" % (died, died + missed))
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user))
+    every(pairing, 1, 40)
+
+
+@test(timeout=900, root=True)
+def test_steps_cyrus(bench):
+    """NUL, bare line feeds and 8-bit headers are refused: the ladder takes part."""
+    target = Cyrus(bench, {})
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user))
+    every(pairing, 7, 8)
+
+
+@test(timeout=900, long=True, root=True)
+def test_every_step_cyrus(bench):
+    target = Cyrus(bench, {})
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user))
+    every(pairing, 1, 40)
+
+
+def plain_server(bench):
+    target = Dovecot(bench, {})
+    proxy = Proxy(bench, target, strip=PLAIN_SERVER)
+    return Pairing(bench, source_standin(bench), target, numbered(target.add_user), via=proxy)
+
+
+@test(timeout=900)
+def test_steps_plain_server(bench):
+    """No UIDPLUS, no LITERAL+, no MULTIAPPEND."""
+    every(plain_server(bench), 7, 8)
+
+
+@test(timeout=1800, long=True)
+def test_every_step_plain_server(bench):
+    every(plain_server(bench), 1, 40)
+
+
+def refusing(bench):
+    accounts = {"t%04d" % n: "secret" for n in range(1, 400)}
+    target = Standin(bench, users=accounts,
+                     content={"refuse": [boxes.REFUSED_RULE], "refuse_nul": True})
+    return Pairing(bench, source_standin(bench), target, numbered(lambda name, password: None),
+                   exits=(2,), run={"ladder": "line_ends, nul"})
+
+
+@test(timeout=900)
+def test_steps_refused_message(bench):
+    """A message the target refuses for good stands in the report and costs no other."""
+    every(refusing(bench), 7, 8)
+
+
+@test(timeout=1800, long=True)
+def test_every_step_refused_message(bench):
+    every(refusing(bench), 1, 40)
+
+
+def kill_while_sending(haul, rows):
+    process = haul.spawn("run", "PROFILE")
+    haul.wait_rows(rows)
+    return process
+
+
+@test(timeout=300)
+def test_bytes_that_arrive_late(bench):
+    """A proxy goes on delivering what a dead client had sent, for 5 s: the second look waits."""
+    target = Dovecot(bench, {})
+    proxy = Proxy(bench, target, after_death=5, pieces=20)
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user), via=proxy,
+                      run={"settle_wait": "1500ms"})
+    for step in "last-byte:3", "first-byte:9", "last-byte:14", "commit:9":
+        pairing.die_and_resume(step)
+
+
+def cut_and_kill(bench, pairing, proxy, rows):
+    """The link goes dead, the run is killed, and the link comes back while the next run looks."""
+    haul = pairing.haul()
+    process = kill_while_sending(haul, rows)
+    proxy.cut()
+    wait_for(lambda: proxy.stats()["kept_up"] > 0, 20, "bytes held by the cut link")
+    haul.kill(process)
+    again = haul.spawn("run", "PROFILE")
+    wait_for(lambda: "ESTAB" in connections(proxy.port), 20, "the next run's connection")
+    proxy.restore()
+    code = again.wait(120)
+    check(code in (0, 2), "exit %r\n%s" % (code, again.output()))
+    pairing.check_content(haul, "after a cut link and a kill")
+    haul.run(expect=pairing.exits)
+    pairing.check_content(haul, "a further run after a cut link and a kill")
+
+
+def connections(port):
+    """States of the TCP connections to a local port, from the kernel's table."""
+    names = {"01": "ESTAB", "0A": "LISTEN"}
+    states = []
+    with open("/proc/net/tcp") as f:
+        for line in f.readlines()[1:]:
+            fields = line.split()
+            if fields[2].endswith(":%04X" % port):
+                states.append(names.get(fields[3], fields[3]))
+    return states
+
+
+@test(timeout=300)
+def test_link_cut_before_the_kill(bench):
+    target = Dovecot(bench, {})
+    proxy = Proxy(bench, target, rate=SLOW, after_death=2, pieces=8)
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user), via=proxy,
+                      run={"settle_wait": "3s", "batch_messages": "10"})
+    for rows in 15, 90:
+        cut_and_kill(bench, pairing, proxy, rows)
+
+
+def random_kills(bench, pairing, times, seed):
+    """kill -9 from outside at random moments, again and again, until a run comes to its end."""
+    moments = random.Random(seed)
+    done = 0
+    while done < times:
+        haul = pairing.haul()
+        while done < times:
+            process = haul.spawn("run", "PROFILE")
+            time.sleep(moments.uniform(0.01, 0.5))  # the moment is the test
+            if not process.running():
+                break
+            haul.kill(process)
+            done += 1
+        pairing.resume(haul, "random kills (seed %d)" % seed)
+
+
+SEED = int(os.environ.get("MAILHAUL_SEED", "20261121"))
+
+
+@test(timeout=300)
+def test_random_kills(bench):
+    target = Dovecot(bench, {})
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user),
+                      run={"batch_messages": "10"})
+    random_kills(bench, pairing, 20, SEED)
+
+
+@test(timeout=300)
+def test_random_kills_plain_server(bench):
+    random_kills(bench, plain_server(bench), 10, SEED + 1)
+
+
+@test(timeout=1800, long=True)
+def test_hundred_random_kills(bench):
+    target = Dovecot(bench, {})
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user),
+                      run={"batch_messages": "10"})
+    random_kills(bench, pairing, 100, SEED + 2)
+    random_kills(bench, plain_server(bench), 100, SEED + 3)

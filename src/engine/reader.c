@@ -224,6 +224,13 @@ add_message(struct reader *r, struct work_folder *wf, struct message **message, 
 		message_free(message);
 		return 0;
 	}
+	if (bytes ==
+		0) { /* servers refuse it, and some lose their place over a literal of no bytes */
+		put_failed(job, wf, (*message)->item, 0, ITEM_SKIPPED, REASON_EMPTY,
+			"a message of no bytes");
+		message_free(message);
+		return 0;
+	}
 	if (r->batch != NULL &&
 		(r->batch_folder != wf || alone || r->batch_alone ||
 			r->batch->count >= limits->messages ||
@@ -671,28 +678,30 @@ begin_folder(struct work_folder *wf)
 		wf->scan_uid = 0;
 }
 
-/* Nothing in flight and nothing to start: folders in doubt may become free. 1 = go on. */
+/* Nothing in flight and nothing to start but folders in doubt, which may become free. 1 = go on. */
 static int
 wait_for_doubts(struct reader *r, struct err *err)
 {
 	struct job *job = r->job;
 	struct timespec until;
-	bool waiting = false, stop;
+	bool left = false, free = false, waited = false;
 
 	pthread_mutex_lock(&job->lock);
-	for (size_t i = 0; i < job->folder_count; i++)
-		waiting = waiting || (job->folders[i].scan_uid != 0 && job->folders[i].in_doubt);
-	stop = job->stop_reading;
-	if (waiting && !stop) {
+	for (size_t i = 0; i < job->folder_count; i++) {
+		left = left || job->folders[i].scan_uid != 0;
+		free = free || (job->folders[i].scan_uid != 0 && !job->folders[i].in_doubt);
+	}
+	if (left && !free && !job->stop_reading) {
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec += KEEPALIVE_MS / 1000;
-		if (pthread_cond_timedwait(&job->changed, &job->lock, &until) != 0)
-			stop = false;
+		waited = pthread_cond_timedwait(&job->changed, &job->lock, &until) != 0;
 	}
 	pthread_mutex_unlock(&job->lock);
-	if (!waiting || stop || job_stopping(job))
+	if (!left)
 		return 0;
-	return job->source.c->keepalive(job->source.session, err) < 0 ? -1 : 1;
+	if (waited && job->source.c->keepalive(job->source.session, err) < 0)
+		return -1;
+	return 1;
 }
 
 static bool

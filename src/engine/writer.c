@@ -272,10 +272,6 @@ climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
 	struct work_folder *wf = batch->owner;
 	bool repaired = false;
 
-	if (entry->message->digests.traits & TRAIT_EMPTY && !spool_is_ring(entry->body)) {
-		put_end(w, wf, entry, ITEM_SKIPPED, REASON_EMPTY, entry->err.text);
-		return 0;
-	}
 	if (entry->err.code != ERR_TOOBIG && entry->err.code != ERR_BAD &&
 		repair(w, entry, &repaired, err) < 0)
 		return -1;
