@@ -1,8 +1,7 @@
 /* check.c - what no single value shows: options that contradict each other, or that are missing.
  *
  * An option that would have no effect beside another one is a fault as well: who wrote it believes
- * something that is not so. Each check looks at what was written (the scan) and not only at the
- * values, so that a default never contradicts anything. */
+ * something that is not so. A default never contradicts anything, given or not. */
 #include <iconv.h>
 #include <string.h>
 
@@ -36,14 +35,23 @@ sound(const struct check *c, const char *section, const char *key)
 	return entry == NULL || !entry->faulty;
 }
 
+/* A default may be written out where it has no effect: `profile show` does so. */
 static void
 no_effect(const struct check *c, const char *section, const char *key, const char *beside)
 {
+	const struct option_section *s = option_section_find(section);
+	const struct option *option = option_find(s, key);
 	unsigned line = given(c, section, key);
+	struct str value;
 
-	if (line > 0)
+	if (line == 0)
+		return;
+	str_init(&value, 0);
+	option_write(option, option_base_const(c->profile, s), &value);
+	if (option->def == NULL || strcmp(str_get(&value), option->def) != 0)
 		faults_add(
 			c->faults, line, 0, "[%s] %s: has no effect with %s", section, key, beside);
+	str_clear(&value);
 }
 
 static void
@@ -140,7 +148,8 @@ check_encoding(const struct check *c)
 
 	if (name == NULL || text_ieq(name, "auto"))
 		return;
-	cd = iconv_open("UTF-8", name);
+	/* "//IGNORE" and its like would drop letters of passwords in silence. */
+	cd = strchr(name, '/') == NULL ? iconv_open("UTF-8", name) : (iconv_t)-1;
 	if (cd == (iconv_t)-1)
 		faults_add(c->faults, given(c, "users", "encoding"), 0,
 			"[users] encoding: %s is not a code page that iconv knows", name);

@@ -17,12 +17,23 @@ src_profile_libprofile_a_SOURCES = \
 PROFILE_TEST_LIBS = src/profile/libprofile.a src/mail/libmail.a src/base/libbase.a \
 	$(INIPARSER_LIBS) $(SSL_LIBS)
 
-check_PROGRAMS += src/profile/test_option src/profile/test_docs
-UNIT_TESTS += src/profile/test_option src/profile/test_docs
-src_profile_test_option_SOURCES = src/profile/test_option.c
-src_profile_test_option_LDADD = $(PROFILE_TEST_LIBS)
+src_profile_tests = src/profile/test_docs src/profile/test_option src/profile/test_profile \
+	src/profile/test_secret
+check_PROGRAMS += $(src_profile_tests)
+UNIT_TESTS += $(src_profile_tests)
 src_profile_test_docs_SOURCES = src/profile/test_docs.c
 src_profile_test_docs_LDADD = $(PROFILE_TEST_LIBS)
+src_profile_test_option_SOURCES = src/profile/test_option.c
+src_profile_test_option_LDADD = $(PROFILE_TEST_LIBS)
+src_profile_test_profile_SOURCES = src/profile/test_profile.c
+src_profile_test_profile_LDADD = $(PROFILE_TEST_LIBS)
+src_profile_test_secret_SOURCES = src/profile/test_secret.c
+src_profile_test_secret_LDADD = $(PROFILE_TEST_LIBS)
+
+FUZZERS += src/profile/fuzz_ini
+src_profile_fuzz_ini_SOURCES = src/profile/fuzz_ini.c
+src_profile_fuzz_ini_LDADD = $(PROFILE_TEST_LIBS)
+EXTRA_DIST += src/profile/fuzz_ini.dict
 
 # What is drawn from the option tables, written anew; test_docs fails while it differs.
 EXTRA_DIST += doc/profile.md doc/profile-options.man

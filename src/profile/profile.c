@@ -114,14 +114,13 @@ check_secret_line(const struct option *option, const struct scan_entry *entry,
 }
 
 static void
-read_entry(const dictionary *ini, struct scan_entry *entry, const char *dir, struct faults *faults,
-	struct profile *profile)
+read_entry(const dictionary *ini, const char *bytes, struct scan_entry *entry, const char *dir,
+	struct faults *faults, struct profile *profile)
 {
 	const struct option_section *section = option_section_find(entry->section);
 	const struct option *option = section != NULL ? option_find(section, entry->key) : NULL;
 	const struct option_place place = { faults, entry->line, entry->section, dir };
 	char key[KEY_BYTES], *text;
-	const char *value;
 
 	if (section == NULL)
 		return; /* told once, at its head */
@@ -132,15 +131,13 @@ read_entry(const dictionary *ini, struct scan_entry *entry, const char *dir, str
 	if (entry->faulty)
 		return;
 	snprintf(key, sizeof(key), "%s:%s", entry->section, entry->key);
-	value = iniparser_getstring(ini, key, NULL);
-	if (value == NULL) {
-		faults_add(faults, entry->line, 0, "[%s] %s: iniparser cannot read this line",
-			entry->section, entry->key);
-		return;
-	}
-	text = xstrdup(value);
+	text = xstrdup(iniparser_getstring(ini, key, ""));
 	scan_decode(text);
-	if (option_parse(option, option_base(profile, section), text, &place) < 0)
+	if (strlen(text) != entry->value_len ||
+		memcmp(text, bytes + entry->value_at, entry->value_len) != 0)
+		faults_add(faults, entry->line, 0, "[%s] %s: iniparser reads something else here",
+			entry->section, entry->key);
+	else if (option_parse(option, option_base(profile, section), text, &place) < 0)
 		entry->faulty = true;
 	else
 		check_secret_line(option, entry, profile, section, faults);
@@ -185,7 +182,7 @@ profile_parse(const char *bytes, size_t len, const char *dir, struct faults *fau
 	if (ini == NULL)
 		faults_add(faults, 0, 0, "iniparser cannot read the file");
 	for (size_t i = 0; ini != NULL && i < scan.entry_count; i++)
-		read_entry(ini, &scan.entries[i], dir, faults, profile);
+		read_entry(ini, bytes, &scan.entries[i], dir, faults, profile);
 	free_dictionary(ini);
 	fill_port(&profile->source);
 	fill_port(&profile->target);

@@ -317,7 +317,7 @@ write_clean(const char *bytes, struct scan *scan)
 		if (strcmp(section, entry->section) != 0)
 			str_addf(out, "[%s]\n", entry->section);
 		section = entry->section;
-		str_addf(out, "%s = %c", entry->key, BOUND);
+		str_addf(out, "%s=%c", entry->key, BOUND);
 		for (size_t j = 0; j < entry->value_len; j++) {
 			char c = bytes[entry->value_at + j];
 			const char *sign = strchr(signs, c);

@@ -52,7 +52,8 @@ fault_stop(int why, const char *in, size_t left, const char *encoding, struct fa
 static int
 convert(const char *bytes, size_t len, const char *encoding, struct faults *faults, struct str *out)
 {
-	iconv_t cd = iconv_open("UTF-8", encoding);
+	/* "//IGNORE" and its like would drop letters of passwords in silence. */
+	iconv_t cd = strchr(encoding, '/') == NULL ? iconv_open("UTF-8", encoding) : (iconv_t)-1;
 	char *buf, *in = (char *)(uintptr_t)bytes; /* iconv() does not write there */
 	size_t left = len;
 	int ret = 0;

@@ -10,3 +10,8 @@ check_PROGRAMS += src/users/test_csv
 UNIT_TESTS += src/users/test_csv
 src_users_test_csv_SOURCES = src/users/test_csv.c
 src_users_test_csv_LDADD = $(USERS_TEST_LIBS)
+
+FUZZERS += src/users/fuzz_csv
+src_users_fuzz_csv_SOURCES = src/users/fuzz_csv.c
+src_users_fuzz_csv_LDADD = $(USERS_TEST_LIBS)
+EXTRA_DIST += src/users/fuzz_csv.dict

@@ -229,6 +229,8 @@ reads_what_spreadsheets_write(void)
 			NULL, NULL, "u.csv:1: the file ends within a letter of UTF-16LE\n" },
 		{ TEXT("a;1\nb;\x81\n"), "CP1252", NULL,
 			"u.csv:2: the byte 0x81 is no letter of CP1252\n" },
+		{ TEXT("a;\x81\n"), "CP1252//IGNORE", NULL,
+			"u.csv: CP1252//IGNORE is not a code page that iconv knows\n" },
 		{ TEXT("a;1\n"), "klingon", NULL,
 			"u.csv: klingon is not a code page that iconv knows\n" },
 		{ TEXT("\xEF\xBB\xBF"
