@@ -22,19 +22,13 @@ add_status_items(struct session *s)
 			command_add(s, " SIZE");
 		if (session_has(s, HAS_CONDSTORE))
 			command_add(s, " HIGHESTMODSEQ");
-		if (session_has(s, HAS_OBJECTID))
-			command_add(s, " MAILBOXID");
 	}
 	command_add(s, ")");
 }
 
-/* 0; or 1: the server does not understand it after all. */
-static int
-list_with_options(struct session *s, struct err *err)
+static void
+begin_list_return(struct session *s)
 {
-	struct answer answer = { .refusal = REFUSED_FOLDER };
-	bool some = false;
-
 	command_begin(s, "LIST");
 	command_add(s, " \"\" \"*\" RETURN (SUBSCRIBED");
 	if (session_has(s, HAS_SPECIAL_USE))
@@ -42,12 +36,38 @@ list_with_options(struct session *s, struct err *err)
 	if (session_has(s, HAS_LIST_STATUS)) {
 		command_add(s, " STATUS");
 		add_status_items(s);
-		some = !s->no_status_size &&
-		       (s->granted & (HAS_STATUS_SIZE | HAS_CONDSTORE | HAS_OBJECTID)) != 0;
 	}
 	command_add(s, ")");
-	if (command_send(s, answer_done, &answer, 0, err) != 0 || answer_wait(s, &answer, err) != 0)
+}
+
+/* MAILBOXID travels alone: asked for among other items, Cyrus 3.6 answers with freed memory. */
+static bool
+asks_ids(const struct session *s)
+{
+	return session_has(s, HAS_OBJECTID | HAS_LIST_STATUS) && !s->no_mailboxid;
+}
+
+/* 0; or 1: the server does not understand it after all. */
+static int
+list_with_options(struct session *s, struct err *err)
+{
+	struct answer answer = { .refusal = REFUSED_FOLDER }, ids = { .status = REPLY_OK };
+	bool extras = session_has(s, HAS_LIST_STATUS) && !s->no_status_size &&
+		      (s->granted & (HAS_STATUS_SIZE | HAS_CONDSTORE)) != 0;
+
+	begin_list_return(s);
+	if (command_send(s, answer_done, &answer, 0, err) != 0)
 		return -1;
+	if (asks_ids(s)) {
+		ids.status = REPLY_NONE;
+		command_begin(s, "LIST");
+		command_add(s, " \"\" \"*\" RETURN (STATUS (MAILBOXID))");
+		if (command_send(s, answer_done, &ids, 0, err) != 0)
+			return -1;
+	}
+	if (answer_wait(s, &answer, err) != 0 || answer_wait(s, &ids, err) != 0)
+		return -1;
+	s->no_mailboxid = s->no_mailboxid || ids.status == REPLY_BAD;
 	if (answer.status == REPLY_OK) {
 		s->listing->subscriptions_told = true;
 		return 0;
@@ -56,7 +76,7 @@ list_with_options(struct session *s, struct err *err)
 		return answer_err(&answer, err, "LIST");
 	session_log(
 		s, LOG_INFO, NULL, "LIST with RETURN is advertised and refused: %s", answer.text);
-	if (some) {
+	if (extras) {
 		s->no_status_size = true;
 		return list_with_options(s, err);
 	}

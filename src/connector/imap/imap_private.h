@@ -158,7 +158,7 @@ struct session {
 	bool namespace_told;
 	char delim; /* of the personal namespace */
 	/* What was advertised and did not work on this session. */
-	bool no_list_return, no_status_size, no_xlist;
+	bool no_list_return, no_status_size, no_mailboxid, no_xlist;
 	bool keywords_welcome; /* a PERMANENTFLAGS with \* was seen */
 
 	/* Answers being collected. */

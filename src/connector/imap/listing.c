@@ -221,6 +221,22 @@ listing_take_list(struct session *s, bool lsub, struct err *err)
 	return wire_skip_rest(&s->wire, err);
 }
 
+/* objectid = 1*255(ALPHA / DIGIT / "_" / "-"); one that is not has been garbage in the field. */
+static bool
+is_objectid(const struct wire_token *token)
+{
+	if (token->type != WIRE_ATOM && token->type != WIRE_STRING)
+		return false;
+	for (size_t i = 0; i < token->len; i++) {
+		char c = token->text[i];
+
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			    c == '_' || c == '-'))
+			return false;
+	}
+	return token->len >= 1 && token->len <= 255;
+}
+
 /* "(id)" of RFC 8474. */
 static int
 read_mailboxid(struct session *s, struct folder *folder, struct err *err)
@@ -233,8 +249,7 @@ read_mailboxid(struct session *s, struct folder *folder, struct err *err)
 		return 0;
 	if (wire_next(&s->wire, false, &token, err) != 0)
 		return -1;
-	if ((token.type == WIRE_ATOM || token.type == WIRE_STRING) && folder != NULL &&
-		token.len <= 255)
+	if (folder != NULL && is_objectid(&token))
 		folder->mailboxid = arena_strndup(s->listing->list->arena, token.text, token.len);
 	while (token.type != WIRE_CLOSE) {
 		if (token.type == WIRE_EOL || token.type == WIRE_OPEN)

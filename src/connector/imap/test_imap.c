@@ -586,21 +586,22 @@ static const struct list_case list_cases[] = {
 	{ "all in one", LISTS | HAS_STATUS_SIZE | HAS_OBJECTID,
 		LINES("C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
 		      "UIDVALIDITY "
-		      "SIZE MAILBOXID))",
+		      "SIZE))",
+			"C LIST \"\" \"*\" RETURN (STATUS (MAILBOXID))",
 			"S * LIST (\\Subscribed) \"/\" INBOX",
 			"S * STATUS inbox (MESSAGES 3 X-NEW (a (b)) UIDNEXT 4 UIDVALIDITY 5 SIZE "
-			"5000000000 "
-			"MAILBOXID (F1))",
+			"5000000000)",
+			"S * STATUS INBOX (MAILBOXID (\x07\xff))",
 			"S * LIST (\\Sent \\HasNoChildren) \"/\" {6}", "s Sent M",
 			"S  (CHILDINFO (\"SUBSCRIBED\"))",
 			"S * LIST (\\Noselect) \"/\" \"a \\\"b\\\"\"",
 			"S * STATUS \"Sent M\" (MESSAGES 1)",
 			"S * LIST () \"/\" \"a \\\"b\\\"/&AOQ-\"", "S $1 OK",
-			"C STATUS \"Sent M\" (MESSAGES UIDNEXT UIDVALIDITY SIZE MAILBOXID)",
-			"C STATUS \"a \\\"b\\\"/&AOQ-\" (MESSAGES UIDNEXT UIDVALIDITY SIZE "
-			"MAILBOXID)",
-			"S $3 NO [NOPERM] no",
-			"S * STATUS \"Sent M\" (UIDVALIDITY 7 UIDNEXT 8 MESSAGES 1)", "S $2 OK"),
+			"S * STATUS inbox (MAILBOXID (F1))", "S * LIST () \"/\" INBOX", "S $2 OK",
+			"C STATUS \"Sent M\" (MESSAGES UIDNEXT UIDVALIDITY SIZE)",
+			"C STATUS \"a \\\"b\\\"/&AOQ-\" (MESSAGES UIDNEXT UIDVALIDITY SIZE)",
+			"S $4 NO [NOPERM] no",
+			"S * STATUS \"Sent M\" (UIDVALIDITY 7 UIDNEXT 8 MESSAGES 1)", "S $3 OK"),
 		"INBOX|INBOX|INBOX|74|3,4,5,5000000000,F1; Sent M|Sent M|Sent|50|1,8,7; a \"b\"|a "
 		"\"b\"||41; a \"b\"/&AOQ-|a \"b\"/\xc3\xa4||40; ok" },
 	{ "advertised and refused", LISTS | HAS_STATUS_SIZE,
