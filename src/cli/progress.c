@@ -98,18 +98,14 @@ block_line(struct progress *progress, struct str *line)
 	str_reset(line);
 }
 
+/* " 41 %  212/400 accounts  38 MB/s  1,912 items/s  ETA 02:14" */
 static void
-add_totals(const struct snapshot_totals *totals, struct str *line)
+add_pace(const struct snapshot_totals *totals, struct str *line)
 {
-	char done[FORMAT_SIZE], found[FORMAT_SIZE], bytes[FORMAT_SIZE], all[FORMAT_SIZE],
-		rate[FORMAT_SIZE], items[FORMAT_SIZE], eta[FORMAT_SIZE];
+	char rate[FORMAT_SIZE], items[FORMAT_SIZE], eta[FORMAT_SIZE];
 
-	str_addf(line, "%3u %%  %" PRIu64 "/%" PRIu64 " accounts  %s/%s items  %s/%s",
-		shown_percent(totals), totals->accounts_done, totals->accounts,
-		format_count(done, sizeof done, totals->items_done),
-		format_count(found, sizeof found, totals->items_found),
-		format_bytes(bytes, sizeof bytes, totals->bytes_done),
-		format_bytes(all, sizeof all, totals->bytes_found));
+	str_addf(line, "%3u %%  %" PRIu64 "/%" PRIu64 " accounts", shown_percent(totals),
+		totals->accounts_done, totals->accounts);
 	if (totals->state == RUN_ENDED)
 		return;
 	str_addf(line, "  %s/s  %s items/s  ETA %s",
@@ -118,10 +114,24 @@ add_totals(const struct snapshot_totals *totals, struct str *line)
 		format_duration(eta, sizeof eta, totals->eta_s));
 }
 
+/* "8,214/12,030 items  1.2 GB/3.4 GB" */
+static void
+add_amounts(const struct snapshot_totals *totals, struct str *line)
+{
+	char done[FORMAT_SIZE], found[FORMAT_SIZE], bytes[FORMAT_SIZE], all[FORMAT_SIZE];
+
+	str_addf(line, "  %s/%s items  %s/%s  ",
+		format_count(done, sizeof done, totals->items_done),
+		format_count(found, sizeof found, totals->items_found),
+		format_bytes(bytes, sizeof bytes, totals->bytes_done),
+		format_bytes(all, sizeof all, totals->bytes_found));
+}
+
 static void
 add_outcome(const struct snapshot_totals *totals, struct str *line)
 {
-	str_addf(line, "copied %" PRIu64, totals->items_copied);
+	str_addf(line, "copied %" PRIu64 " (%" PRIu64 " by this run)", totals->items_copied,
+		totals->copied_now);
 	if (totals->items_skipped != 0)
 		str_addf(line, "  skipped %" PRIu64, totals->items_skipped);
 	if (totals->items_failed != 0)
@@ -137,8 +147,8 @@ add_outcome(const struct snapshot_totals *totals, struct str *line)
 void
 cli_totals(const struct snapshot_totals *totals, struct str *line)
 {
-	add_totals(totals, line);
-	str_adds(line, "  ");
+	add_pace(totals, line);
+	add_amounts(totals, line);
 	add_outcome(totals, line);
 }
 
@@ -150,20 +160,22 @@ at_work(const struct snapshot_row *row)
 	       strcmp(row->state, account_state_name(ACCOUNT_STOPPED)) != 0;
 }
 
+/* What matters most stands first: a narrow terminal cuts lines on the right. */
 static void
 draw_row(struct progress *progress, const struct snapshot_row *row, struct str *line)
 {
-	char done[FORMAT_SIZE], found[FORMAT_SIZE], rate[FORMAT_SIZE];
+	char done[FORMAT_SIZE], found[FORMAT_SIZE], rate[FORMAT_SIZE], of[FORMAT_SIZE * 2 + 2];
+	unsigned percent = format_percent(row->items_done, row->items_found);
 
-	str_addf(line, "  %-28s %-10s %-20s %9s/%s%s", row->user, row->state, row->folder,
-		format_count(done, sizeof done, row->items_done),
+	snprintf(of, sizeof of, "%s/%s%s", format_count(done, sizeof done, row->items_done),
 		format_count(found, sizeof found, row->items_found), row->counted ? "" : "+");
-	str_addf(line, "  %s/s", format_bytes(rate, sizeof rate, (uint64_t)row->bytes_per_s));
+	str_addf(line, "  %-26s %-9s %13s ", row->user, row->state, of);
 	if (row->counted && row->items_found != 0)
-		str_addf(line, "  %u %%",
-			row->items_done >= row->items_found
-				? 99
-				: format_percent(row->items_done, row->items_found));
+		str_addf(line, "%3u %% ", percent > 99 ? 99 : percent);
+	else
+		str_adds(line, "      ");
+	str_addf(line, "%8s/s  %s", format_bytes(rate, sizeof rate, (uint64_t)row->bytes_per_s),
+		row->folder);
 	if (row->text[0] != '\0')
 		str_addf(line, "  %s", row->text);
 	block_line(progress, line);
@@ -199,9 +211,9 @@ draw_block(struct progress *progress)
 	str_addf(&line, "%s  round %u  %s  %u of %u workers", progress->profile, totals->round,
 		wire_run_state(totals->state), totals->working, totals->jobs);
 	block_line(progress, &line);
-	add_totals(totals, &line);
+	add_pace(totals, &line);
 	block_line(progress, &line);
-	str_adds(&line, "  ");
+	add_amounts(totals, &line);
 	add_outcome(totals, &line);
 	block_line(progress, &line);
 	for (size_t i = 0; i < snapshot->row_count; i++) {

@@ -195,6 +195,11 @@ head_object(const struct report_source *source, const struct ledger_run *run)
 	}
 	report_json_text(object, "error",
 		source->error == NULL || source->error[0] == '\0' ? NULL : source->error);
+	if (source->elapsed_ms != 0) {
+		report_json_number(object, "copied_now", source->copied_now);
+		report_json_number(object, "bytes_now", source->bytes_now);
+		report_json_number(object, "elapsed_ms", source->elapsed_ms);
+	}
 	report_json_text(object, "directory", source->directory);
 	return object;
 }

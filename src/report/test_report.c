@@ -142,6 +142,9 @@ bench_open(struct bench *bench)
 	bench->source.ledger = bench->ledger;
 	bench->source.profile = &bench->profile;
 	bench->source.exit_code = 3;
+	bench->source.copied_now = 3000;
+	bench->source.bytes_now = 3000000;
+	bench->source.elapsed_ms = 90000;
 	bench->source.now = 1795257011;
 }
 
@@ -185,6 +188,7 @@ test_text(void)
 	static const char *const parts[] = {
 		"mailhaul report: acme\nwritten 2026-11-21T10:30:11Z\n",
 		"end     3: some accounts failed\n",
+		"work    3,000 items, 3.0 MB copied by this run in 01:30: 33 items/s, 33 kB/s\n",
 		"\nPROBLEMS\n  ana@old, Pl\xC3\xA4ne: the sums differ: 2 found, 1 with an end\n",
 		"  ana@old, INBOX: UID 4 (1.0 kB) failed, quota: NO [OVERQUOTA] \\x1B[31mfull, "
 		"\"really\"\n",

@@ -200,6 +200,23 @@ weak_side(struct text_writer *writer, const char *name, const struct profile_sid
 	}
 }
 
+/* What this one run did, of all that the ledger has. */
+static void
+put_work(FILE *out, const struct report_source *source)
+{
+	char size[FORMAT_SIZE], time[FORMAT_SIZE], rate[FORMAT_SIZE];
+	double seconds = (double)source->elapsed_ms / 1000;
+
+	if (source->elapsed_ms == 0)
+		return;
+	put_count(out, "work    ", source->copied_now);
+	fprintf(out, " items, %s copied by this run in %s: %.0f items/s, %s/s\n",
+		format_bytes(size, sizeof size, source->bytes_now),
+		format_duration(time, sizeof time, (int64_t)seconds),
+		(double)source->copied_now / seconds,
+		format_bytes(rate, sizeof rate, (uint64_t)((double)source->bytes_now / seconds)));
+}
+
 static int
 put_head(struct text_writer *writer, struct ledger_run *run_r, struct err *err)
 {
@@ -229,6 +246,7 @@ put_head(struct text_writer *writer, struct ledger_run *run_r, struct err *err)
 	else if (run_r->ended != 0)
 		fprintf(out, "end     %d: %s\n", run_r->exit_code,
 			report_exit_text(run_r->exit_code));
+	put_work(out, source);
 	if (source->directory != NULL) {
 		fputs("files   ", out);
 		put_safe(out, source->directory);

@@ -175,14 +175,18 @@ runner_directory(const struct runner *runner)
 
 /* 0, or -1 with *err: the run is over and durable all the same. */
 static int
-write_report(struct runner *runner, int exit_code, const char *error, struct err *err)
+write_report(
+	struct runner *runner, int exit_code, const struct snapshot_totals *totals, struct err *err)
 {
 	struct report_source source = {
 		.ledger = runner->ledger,
 		.profile = runner->profile,
 		.directory = runner->directory,
 		.exit_code = exit_code,
-		.error = error,
+		.error = totals->error,
+		.copied_now = totals->copied_now,
+		.bytes_now = totals->bytes_now,
+		.elapsed_ms = totals->elapsed_ms,
 		.now = clock_now(),
 	};
 
@@ -202,7 +206,7 @@ runner_finish(struct runner **runner_p, char **report_r, struct err *err)
 	engine_snapshot(runner->engine, last);
 	if (last->totals.error[0] != '\0')
 		err_set(err, ERR_STATE, "%s", last->totals.error);
-	if (write_report(runner, code, last->totals.error, &close_err) < 0) {
+	if (write_report(runner, code, &last->totals, &close_err) < 0) {
 		log_line(runner->log, LOG_ERROR, NULL, NULL, "report: %s", close_err.text);
 		if (code != RUNNER_CANNOT && err != NULL)
 			*err = close_err;
