@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runner/process_private.h"
@@ -71,7 +72,7 @@ listen_thread(void *context)
 			break;
 		case SIGQUIT:
 			_exit(RUNNER_STOPPED);
-		case SIGUSR1: /* listener_stop() */
+		case SIGUSR1: /* of listener_stop() */
 			return NULL;
 		case SIGHUP: /* the terminal is gone; the run goes on */
 			log_line(listener->log, LOG_INFO, NULL, NULL, "the terminal hung up");
@@ -110,14 +111,26 @@ listener_start(struct listener *listener, struct engine *engine, struct log *log
 }
 
 void
+listener_stop(struct listener *listener)
+{
+	if (listener == NULL || listener->engine == NULL)
+		return;
+	pthread_kill(listener->thread, SIGUSR1);
+	pthread_join(listener->thread, NULL);
+	listener->engine = NULL;
+}
+
+void
 listener_free(struct listener **listener)
 {
+	const struct timespec now = { 0, 0 };
+
 	if (*listener == NULL)
 		return;
-	if ((*listener)->engine != NULL) {
-		pthread_kill((*listener)->thread, SIGUSR1);
-		pthread_join((*listener)->thread, NULL);
-	}
+	listener_stop(*listener);
+	/* A second Ctrl-C that came during the last words has had what it asked for. */
+	while (sigtimedwait(&(*listener)->signals, NULL, &now) > 0)
+		;
 	pthread_sigmask(SIG_SETMASK, &(*listener)->before, NULL);
 	free(*listener);
 	*listener = NULL;

@@ -12,7 +12,9 @@ struct listener;
 struct listener *listener_new(void);
 int listener_start(
 	struct listener *listener, struct engine *engine, struct log *log, struct err *err);
-/* Ends the thread and gives the calling thread its signal mask back. NULL is fine. */
+/* Ends the thread: the engine is not touched any more. NULL is fine. */
+void listener_stop(struct listener *listener);
+/* Stops, drops what came since, and gives the calling thread its signal mask back. NULL is fine. */
 void listener_free(struct listener **listener);
 
 #endif

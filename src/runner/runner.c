@@ -88,7 +88,6 @@ start_engine(struct runner *runner, const struct runner_config *config, struct e
 		.jobs = config->jobs,
 	};
 
-	runner->listener = listener_new();
 	if (engine_local_start(&engine, &runner->engine, err) < 0)
 		return -1;
 	return listener_start(runner->listener, runner->engine, runner->log, err);
@@ -125,6 +124,7 @@ runner_free(struct runner **runner_p)
 	struct runner *runner = *runner_p;
 
 	control_stop(&runner->control);
+	listener_stop(runner->listener);
 	engine_close(&runner->engine);
 	ledger_close(&runner->ledger, NULL);
 	log_close(&runner->log);
@@ -147,6 +147,8 @@ runner_start(const struct runner_config *config, struct lock **lock, struct runn
 	runner->lock = *lock;
 	*lock = NULL;
 	lock_sign(runner->lock);
+	/* Before the first thread, which is the ledger's: each inherits the blocked signals. */
+	runner->listener = listener_new();
 	runner->lock_dir = runner_lock_dir();
 	if (runner_ledger(config->profile, LEDGER_WRITE, config->rebind, &runner->ledger, err) <
 			0 ||
@@ -217,6 +219,7 @@ runner_finish(struct runner **runner_p, char **report_r, struct err *err)
 	*report_r = runner->report;
 	runner->report = NULL;
 	control_stop(&runner->control); /* the last words reach who listens */
+	listener_stop(runner->listener);
 	engine_close(&runner->engine);
 	if (ledger_close(&runner->ledger, &close_err) < 0 && code != RUNNER_CANNOT) {
 		if (err != NULL)
