@@ -166,9 +166,8 @@ choose_date(struct store_entry *entry)
 static bool
 travels_alone(struct job *job, const struct message *message, const char *source_key)
 {
-	unsigned traits = message->digests.traits &
-			  (TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR | TRAIT_8BIT_HEADER |
-				  TRAIT_EMPTY | TRAIT_NO_HEADER);
+	unsigned traits = message->digests.traits & (TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR |
+							    TRAIT_8BIT_HEADER | TRAIT_NO_HEADER);
 	bool alone;
 
 	pthread_mutex_lock(&job->lock);

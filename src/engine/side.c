@@ -6,7 +6,9 @@
 
 #include "base/banned.h"
 
-/* Wait for the last bytes at the target's socket: less than the second look waits. */
+/* How long the kernel may wait for the target to take bytes: less than the second look waits, and
+ * never so little that a busy server looks dead. */
+#define LINGER_MS_MIN 3000u
 #define LINGER_MS_MAX 8000u
 
 /* Who logs in: the row's own password, else the admin, else (target) the source's password. */
@@ -79,9 +81,11 @@ side_open(struct job *job, struct side *side, struct err *err)
 	env.cancel = side->cancel;
 	env.log = job->log;
 	env.account = job->name;
-	env.linger_ms = settle < 500                     ? 400
-			: settle * 4 / 5 < LINGER_MS_MAX ? settle * 4 / 5
-							 : LINGER_MS_MAX;
+	env.linger_ms = settle / 5 * 4;
+	if (env.linger_ms < LINGER_MS_MIN)
+		env.linger_ms = LINGER_MS_MIN;
+	else if (env.linger_ms > LINGER_MS_MAX)
+		env.linger_ms = LINGER_MS_MAX;
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
 		return err_context(err, "%s %s", side == &job->source ? "source" : "target",
 			side->endpoint.host);

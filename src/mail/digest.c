@@ -36,8 +36,8 @@ struct digester {
 	uint64_t bytes;
 	unsigned traits;
 	bool in_header;
-	bool pending_cr;
-	size_t line_len; /* without its end; not exact above LINE_MAX_BYTES */
+	size_t pending_cr; /* CRs that end what was seen so far */
+	size_t line_len;   /* without its end; not exact above LINE_MAX_BYTES */
 	/* Header only. */
 	enum line_fate fate; /* of this line, and of the lines folded below it */
 	enum first_line first;
@@ -264,33 +264,36 @@ take_line_end(struct digester *d)
 	d->line_len = 0;
 }
 
-/* Bytes without an LF: text, and CRs, of which all but a last one are known to stand alone. */
+/* The CRs that were waiting had no LF behind them: each ends a line. */
+static void
+end_bare_cr(struct digester *d)
+{
+	d->traits |= TRAIT_BARE_CR;
+	for (; d->pending_cr > 0; d->pending_cr--)
+		take_line_end(d);
+}
+
+/* Bytes without an LF. */
 static void
 take_run(struct digester *d, const char *p, size_t len)
 {
 	const char *end = p + len;
 
-	if (p < end && d->pending_cr) {
-		d->pending_cr = false;
-		d->traits |= TRAIT_BARE_CR;
-		take_line_end(d);
-	}
 	while (p < end) {
-		const char *cr = memchr(p, '\r', (size_t)(end - p));
+		const char *cr;
 
+		if (*p == '\r') {
+			d->pending_cr++;
+			p++;
+			continue;
+		}
+		if (d->pending_cr > 0)
+			end_bare_cr(d);
+		cr = memchr(p, '\r', (size_t)(end - p));
 		if (cr == NULL)
 			cr = end;
-		if (cr > p)
-			take_text(d, p, (size_t)(cr - p));
-		if (cr == end)
-			break;
-		p = cr + 1;
-		if (p == end) {
-			d->pending_cr = true;
-		} else {
-			d->traits |= TRAIT_BARE_CR;
-			take_line_end(d);
-		}
+		take_text(d, p, (size_t)(cr - p));
+		p = cr;
 	}
 }
 
@@ -327,9 +330,11 @@ digester_add(struct digester *digester, const void *bytes, size_t len)
 		take_run(d, p, (size_t)((lf != NULL ? lf : end) - p));
 		if (lf == NULL)
 			break;
-		if (!d->pending_cr)
+		if (d->pending_cr == 0)
 			d->traits |= TRAIT_BARE_LF;
-		d->pending_cr = false;
+		else if (d->pending_cr > 1)
+			d->traits |= TRAIT_BARE_CR;
+		d->pending_cr = 0;
 		take_line_end(d);
 		p = lf + 1;
 	}
@@ -340,10 +345,8 @@ digester_end(struct digester **digester, struct digests *digests_r)
 {
 	struct digester *d = *digester;
 
-	if (d->pending_cr) {
-		d->traits |= TRAIT_BARE_CR;
-		take_line_end(d);
-	}
+	if (d->pending_cr > 0)
+		end_bare_cr(d);
 	if (d->line_len > 0)
 		take_line_end(d);
 	if (d->bytes == 0)

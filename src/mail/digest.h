@@ -9,10 +9,10 @@
 #define DIGEST_SIZE       32
 #define DIGEST_HEAD_BYTES 65536
 
-/* exact: the bytes. canonical: every line end (CRLF, LF, CR) as CRLF, NUL as 0x80, a last line
- * without line end as with one, and without the header fields that servers add (list in
- * digest.c; matched case-blind, folded lines with them) - only in the header of the message, up
- * to the first empty line. head: exact, of the first DIGEST_HEAD_BYTES. */
+/* exact: the bytes. canonical: every line end (LF with the CRs before it, or a CR alone) as CRLF,
+ * NUL as 0x80, a last line without line end as with one, and without the header fields that servers
+ * add (list in digest.c; matched case-blind, folded lines with them) - only in the header of the
+ * message, up to the first empty line. head: exact, of the first DIGEST_HEAD_BYTES. */
 struct digests {
 	unsigned char exact[DIGEST_SIZE];
 	unsigned char canonical[DIGEST_SIZE];

@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
+#include "base/err.h"
 #include "base/test.h"
 #include "mail/digest.h"
 
@@ -48,7 +49,7 @@ test_canonical(void)
 		{ BYTES("A: b\r\n\r\nx"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
 		{ BYTES("A: b\r\n\r\nx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
 		{ BYTES("A: b"), BYTES("A: b\r\n"), 0 },
-		{ BYTES("A: b\r\n\r\na\r\r\nb\r\n"), BYTES("A: b\r\n\r\na\r\n\r\nb\r\n"),
+		{ BYTES("A: b\r\n\r\na\r\r\nb\r\n"), BYTES("A: b\r\n\r\na\r\nb\r\n"),
 			TRAIT_BARE_CR },
 		{ BYTES("A: b\r\n\r\n\n\r\n\r"), BYTES("A: b\r\n\r\n\r\n\r\n\r\n"),
 			TRAIT_BARE_LF | TRAIT_BARE_CR },
@@ -158,7 +159,7 @@ test_long_lines(void)
 
 	for (i = 0; i < 3; i++) {
 		size_t n = cases[i].letters;
-		char *text = malloc(n + 64);
+		char *text = xmalloc(n + 64);
 		struct digests got;
 
 		memcpy(text, "A: b\r\n\r\n", 8);
@@ -182,7 +183,7 @@ test_head(void)
 
 	for (i = 0; i < 4; i++) {
 		size_t len = lens[i], canonical_len = 0;
-		char *text = malloc(len), *canonical = malloc(2 * len + 2);
+		char *text = xmalloc(len), *canonical = xmalloc(2 * len + 2);
 		unsigned char want[3][DIGEST_SIZE];
 
 		for (n = 0; n < len; n++)

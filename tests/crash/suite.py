@@ -15,8 +15,8 @@ from lib.haul import Haul
 from standins.standin import Standin
 
 KINDS = "commit", "first-byte", "last-byte", "reply"
-RUN = {"jobs": "1", "batch_messages": "40", "stream_limit": "1M", "settle_wait": "250ms"}
-SIDE_BY_SIDE = 3
+RUN = {"jobs": "1", "batch_messages": "40", "stream_limit": "1M", "settle_wait": "1s"}
+SIDE_BY_SIDE = 5
 
 
 def source_standin(bench):
