@@ -21,7 +21,7 @@ cli_connect(const struct profile *profile, struct engine **engine_r, struct wire
 
 	while (engine_client_open(profile->state_dir, engine_r, hello_r, &err) < 0) {
 		/* A runner that has the lock and no socket is starting or ending. */
-		if (err.code == ERR_STATE && lock_is_held(lock, &owner) && clock_ms() < until) {
+		if (err.code == ERR_STATE_DIR && lock_is_held(lock, &owner) && clock_ms() < until) {
 			clock_sleep_ms(RETRY_MS);
 			continue;
 		}

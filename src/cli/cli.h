@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-/* One per subcommand; main.c has the table. */
+/* One per subcommand; commands.c has the table. */
 struct subcommand {
 	const char *name;
 	const char *usage;   /* what follows the name */
@@ -26,6 +26,11 @@ struct subcommand {
 extern const struct subcommand cmd_run, cmd_check, cmd_status, cmd_stop, cmd_pause, cmd_resume,
 	cmd_skip, cmd_set, cmd_retry, cmd_held, cmd_report, cmd_list, cmd_profile;
 
+extern const struct subcommand *const cli_commands[]; /* NULL at the end */
+const struct subcommand *cli_find(const char *name);  /* NULL: no such */
+/* Names that are commands, or will be, and so no profiles; NULL at the end. */
+extern const char *const cli_reserved[];
+
 /* Prints "mailhaul: TEXT" to stderr; the exit code that goes with it. */
 int cli_fail(const struct err *err);
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -37,8 +42,6 @@ int cli_load_profile(const char *name, struct profile **profile_r);
 int cli_load_users(const struct profile *profile, const char *file, struct users *users_r);
 /* The admin passwords of both sides; asks on the terminal where the profile says so. */
 int cli_secrets(const struct profile *profile, struct secret **source_r, struct secret **target_r);
-/* Names that are commands and so no profiles; NULL at the end. */
-extern const char *const cli_reserved[];
 int cli_open_ledger(const struct profile *profile, struct ledger **ledger_r);
 
 /* The context of cli_ask(): a passphrase is kept for the next question; may be NULL. */

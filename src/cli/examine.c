@@ -176,7 +176,7 @@ examine(struct examination *exam)
 	last = xcalloc(1, sizeof *last);
 	engine_snapshot(exam->engine, last);
 	if (last->totals.error[0] != '\0') {
-		err_set(&err, ERR_STATE, "%s", last->totals.error);
+		err_set(&err, ERR_STATE_DIR, "%s", last->totals.error);
 		cli_fail(&err);
 	}
 	free(last);

@@ -13,47 +13,15 @@
 #define PACKAGE_VERSION "0"
 #endif
 
-static const struct subcommand *const commands[] = {
-	&cmd_run,
-	&cmd_check,
-	&cmd_status,
-	&cmd_stop,
-	&cmd_pause,
-	&cmd_resume,
-	&cmd_skip,
-	&cmd_set,
-	&cmd_retry,
-	&cmd_held,
-	&cmd_report,
-	&cmd_list,
-	&cmd_profile,
-};
-
-#define COMMANDS (sizeof commands / sizeof commands[0])
-
-const char *const cli_reserved[] = { "run", "check", "status", "stop", "pause", "resume", "skip",
-	"set", "retry", "held", "report", "list", "profile", "help", "users", "verify", "undo",
-	"4d2kms", NULL };
-
-static const struct subcommand *
-find_command(const char *name)
-{
-	for (size_t i = 0; i < COMMANDS; i++) {
-		if (strcmp(commands[i]->name, name) == 0)
-			return commands[i];
-	}
-	return NULL;
-}
-
 static int
 print_help(FILE *out)
 {
 	fputs("mailhaul moves the mail of an organisation from one server to another, exactly "
 	      "once.\n\n",
 		out);
-	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  mailhaul %-8s %s\n           %-8s %s\n", commands[i]->name,
-			commands[i]->usage, "", commands[i]->summary);
+	for (size_t i = 0; cli_commands[i] != NULL; i++)
+		fprintf(out, "  mailhaul %-8s %s\n           %-8s %s\n", cli_commands[i]->name,
+			cli_commands[i]->usage, "", cli_commands[i]->summary);
 	fputs("  mailhaul help SUBCOMMAND\n  mailhaul --version | --help\n\n"
 	      "PROFILE is a name, kept as ~/.config/mailhaul/NAME.ini, or a path.\n"
 	      "Exit: 0 all done; 1 usage or profile; 2 some items need a look; 3 some accounts\n"
@@ -80,7 +48,7 @@ help(int argc, char **argv)
 		return print_help(stdout);
 	if (argc > 1)
 		return cli_usage("help takes one subcommand");
-	command = find_command(argv[0]);
+	command = cli_find(argv[0]);
 	if (command == NULL)
 		return cli_usage("there is no command %s; see mailhaul --help", argv[0]);
 	return print_command_help(command);
@@ -126,7 +94,7 @@ dispatch(int argc, char **argv)
 		return print_help(stdout);
 	if (strcmp(argv[1], "help") == 0)
 		return help(argc - 2, argv + 2);
-	command = find_command(argv[1]);
+	command = cli_find(argv[1]);
 	if (command == NULL)
 		return cli_usage("there is no command %s; see mailhaul --help", argv[1]);
 	return run_command(command, argc - 2, argv + 2);

@@ -246,7 +246,8 @@ run(const struct args *args)
 
 const struct subcommand cmd_run = {
 	.name = "run",
-	.usage = "PROFILE [--users FILE] [--only GLOB]... [--dry-run] [--detach] [--jobs N]",
+	.usage = "PROFILE [--users FILE] [--only GLOB]... [--dry-run] [--detach] [--jobs N] "
+		 "[--rebind HOST]",
 	.summary = "move the mail; go on where the last run ended",
 	.help = "  --users FILE  this user list instead of the profile's\n"
 		"  --only GLOB   only source users that match, such as 'a*@acme.example'\n"
