@@ -29,7 +29,7 @@ static const struct row rows[ERR_CODES] = {
 	/* Nothing can be done here until the admin acts. */
 	[ERR_USAGE] = { "usage", SCOPE_RUN, RETRY_NEVER, false },
 	[ERR_PROFILE] = { "profile", SCOPE_RUN, RETRY_NEVER, false },
-	[ERR_STATE] = { "state", SCOPE_RUN, RETRY_NEVER, false },
+	[ERR_STATE_DIR] = { "state", SCOPE_RUN, RETRY_NEVER, false },
 	[ERR_LEDGER] = { "ledger", SCOPE_RUN, RETRY_NEVER, false },
 	[ERR_DISK] = { "disk", SCOPE_RUN, RETRY_NEVER, false },
 	[ERR_BOUND] = { "bound", SCOPE_RUN, RETRY_NEVER, false },

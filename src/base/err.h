@@ -11,7 +11,7 @@ enum err_code {
 	ERR_NONE = 0,
 	ERR_USAGE,        /* command line */
 	ERR_PROFILE,      /* profile, CSV or another file of the admin's */
-	ERR_STATE,        /* state directory, lock */
+	ERR_STATE_DIR,    /* state directory, lock */
 	ERR_LEDGER,       /* the ledger cannot be read or written */
 	ERR_DISK,         /* no room or no right to write a spool or a report */
 	ERR_BOUND,        /* the ledger belongs to other endpoints or another account map */

@@ -21,14 +21,14 @@ check_own_directory(const char *path, struct err *err)
 	struct stat st;
 
 	if (stat(path, &st) < 0)
-		return err_errno(err, ERR_STATE, errno, "%s", path);
+		return err_errno(err, ERR_STATE_DIR, errno, "%s", path);
 	if (!S_ISDIR(st.st_mode))
-		return err_set(err, ERR_STATE, "%s is not a directory", path);
+		return err_set(err, ERR_STATE_DIR, "%s is not a directory", path);
 	if (st.st_uid != geteuid())
-		return err_set(err, ERR_STATE, "%s belongs to another user", path);
+		return err_set(err, ERR_STATE_DIR, "%s belongs to another user", path);
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		return err_set(err, ERR_STATE, "%s can be written to by others (mode %04o)", path,
-			(unsigned)st.st_mode & 07777U);
+		return err_set(err, ERR_STATE_DIR, "%s can be written to by others (mode %04o)",
+			path, (unsigned)st.st_mode & 07777U);
 	return 0;
 }
 
@@ -39,7 +39,7 @@ file_mkdirs(const char *path, struct err *err)
 	int ret = 0;
 
 	if (path[0] == '\0')
-		return err_set(err, ERR_STATE, "a directory without a name");
+		return err_set(err, ERR_STATE_DIR, "a directory without a name");
 	copy = xstrdup(path);
 	slash = copy;
 	while (ret == 0 && slash != NULL) {
@@ -47,7 +47,7 @@ file_mkdirs(const char *path, struct err *err)
 		if (slash != NULL)
 			*slash = '\0';
 		if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-			ret = err_errno(err, ERR_STATE, errno, "making directory %s", copy);
+			ret = err_errno(err, ERR_STATE_DIR, errno, "making directory %s", copy);
 		if (slash != NULL)
 			*slash = '/';
 	}

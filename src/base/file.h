@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 /* mkdir -p with mode 0700 for what is new. An existing last directory that others may write to,
- * or that is another user's, is an ERR_STATE. */
+ * or that is another user's, is an ERR_STATE_DIR. */
 int file_mkdirs(const char *path, struct err *err);
 /* Creates (O_EXCL unless replace) with 0600. NULL with *err on failure. */
 FILE *file_create(const char *path, bool replace, struct err *err);

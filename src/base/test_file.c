@@ -65,14 +65,14 @@ directories_are_private(void)
 	mkdir(open_dir, 0700);
 	chmod(open_dir, 0777);
 	CHECK_INT(file_mkdirs(open_dir, &err), -1);
-	CHECK_INT(err.code, ERR_STATE);
+	CHECK_INT(err.code, ERR_STATE_DIR);
 	f = file_create(file, false, &err);
 	CHECK(f != NULL);
 	fclose(f);
 	CHECK_INT(file_mkdirs(file, &err), -1);
-	CHECK_INT(err.code, ERR_STATE);
+	CHECK_INT(err.code, ERR_STATE_DIR);
 	CHECK_INT(file_mkdirs(under, &err), -1);
-	CHECK_INT(err.code, ERR_STATE);
+	CHECK_INT(err.code, ERR_STATE_DIR);
 	CHECK_INT(file_mkdirs("", &err), -1);
 	free(deep);
 	free(open_dir);

@@ -123,7 +123,7 @@ lock_account(struct job *job, int *fd_r, struct err *err)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	free(path);
 	if (fd < 0)
-		return err_errno(err, ERR_STATE, errno, "lock of target account %s", ep->user);
+		return err_errno(err, ERR_STATE_DIR, errno, "lock of target account %s", ep->user);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		close(fd);
 		return err_set(err, ERR_LOCKED, "another run works on target account %s at %s",

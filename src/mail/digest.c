@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "base/err.h"
 #include "base/str.h"
 #include "mail/digest.h"
-#include "mail/openssl_private.h"
 
 #include "base/banned.h"
 

@@ -7,8 +7,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "mail/encode_private.h"
-#include "mail/openssl_private.h"
 
 #include "base/banned.h"
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "base/clock.h"
 #include "base/str.h"
 #include "mail/date.h"
@@ -17,7 +19,6 @@
 #include "mail/header.h"
 #include "mail/item.h"
 #include "mail/ladder.h"
-#include "mail/openssl_private.h"
 
 #include "base/banned.h"
 

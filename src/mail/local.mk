@@ -10,7 +10,7 @@ src_mail_libmail_a_SOURCES = \
 	src/mail/header.c src/mail/header.h \
 	src/mail/ladder.c src/mail/ladder.h \
 	src/mail/folder_names.c \
-	src/mail/encode_private.h src/mail/openssl_private.h src/mail/utf8_private.h \
+	src/mail/encode_private.h src/mail/utf8_private.h \
 	src/mail/encode.c
 
 MAIL_TEST_LIBS = src/mail/libmail.a src/base/libbase.a $(SSL_LIBS)

@@ -9,10 +9,10 @@
 enum net_security { NET_TLS, NET_STARTTLS, NET_NONE };
 enum net_verify { VERIFY_YES, VERIFY_NO, VERIFY_PIN };
 enum net_auth {
-	AUTH_PLAIN,   /* SASL PLAIN; falls back to LOGIN where PLAIN is not offered */
-	AUTH_LOGIN,   /* the LOGIN command */
+	AUTH_PLAIN, /* SASL PLAIN; falls back to LOGIN where PLAIN is not offered */
+	AUTH_LOGIN, /* the LOGIN command */
 	AUTH_CRAM_MD5,
-	AUTH_MASTER,  /* LOGIN or PLAIN as "user*master" (Dovecot's separator form) */
+	AUTH_MASTER, /* LOGIN or PLAIN as "user*master" (Dovecot's separator form) */
 	AUTH_XOAUTH2,
 	AUTH_OAUTHBEARER
 };
@@ -27,8 +27,8 @@ struct endpoint {
 	const char *ca_file; /* extra trust anchors (PEM), or NULL: the system's */
 	unsigned tls_min;    /* 10, 11, 12, 13 */
 	enum net_auth auth;
-	const char *user;    /* whose mailbox */
-	const char *login;   /* who logs in (the admin), or NULL: the user */
+	const char *user;      /* whose mailbox */
+	const char *login;     /* who logs in (the admin), or NULL: the user */
 	const char *separator; /* AUTH_MASTER: "*" */
 	struct secret *secret; /* password or token of who logs in; borrowed */
 	unsigned timeout_ms;   /* of each wait for the other side */

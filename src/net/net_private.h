@@ -18,8 +18,8 @@ enum net_wait { NET_WAIT_READY, NET_WAIT_TIMEOUT, NET_WAIT_CANCELLED, NET_WAIT_F
 
 /* Waits until fd has one of `events` (poll's), cancel fires, or clock_ms() reaches deadline.
  * revents_r may be NULL. */
-enum net_wait net_wait(int fd, short events, const struct cancel *cancel, int64_t deadline,
-	short *revents_r);
+enum net_wait net_wait(
+	int fd, short events, const struct cancel *cancel, int64_t deadline, short *revents_r);
 
 /* The host without the brackets of an address literal and without a final dot. Allocated. */
 char *net_host(const char *host);
@@ -43,9 +43,8 @@ void tls_free(struct tls **tls);
 int tls_handshake(struct tls *tls, short *want_r, struct err *err);
 /* Bytes moved; 0: wait; -1 with ERR_LOST (also at the orderly end) or ERR_TLS. */
 ssize_t tls_read(struct tls *tls, void *buf, size_t size, short *want_r, struct err *err);
-ssize_t tls_write(struct tls *tls, const void *bytes, size_t len, short *want_r,
-	struct err *err);
-void tls_end(struct tls *tls);           /* says that no more will be sent, if that can leave */
+ssize_t tls_write(struct tls *tls, const void *bytes, size_t len, short *want_r, struct err *err);
+void tls_end(struct tls *tls); /* says that no more will be sent, if that can leave */
 void tls_describe(const struct tls *tls, struct str *out);
 
 #endif

@@ -6,7 +6,9 @@
 #include <limits.h>
 #include <string.h>
 
-#include "net/openssl.h"
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include "net/sasl.h"
 
 #include "base/banned.h"

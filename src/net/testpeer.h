@@ -2,7 +2,10 @@
 #ifndef NET_TESTPEER_H
 #define NET_TESTPEER_H
 
-#include "net/openssl.h"
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -14,7 +14,13 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "net/openssl.h"
+#include <openssl/bio.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include "net/net_private.h"
 
 #include "base/banned.h"

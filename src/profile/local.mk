@@ -4,8 +4,7 @@ src_profile_libprofile_a_SOURCES = \
 	src/profile/check.c \
 	src/profile/edit.c \
 	src/profile/faults.c src/profile/faults.h \
-	src/profile/option.c src/profile/option.h \
-	src/profile/openssl.h src/profile/option_write.c \
+	src/profile/option.c src/profile/option.h src/profile/option_write.c \
 	src/profile/paths.c \
 	src/profile/profile.c src/profile/profile.h src/profile/profile_private.h \
 	src/profile/resolve.c \

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "profile/openssl.h"
+#include <openssl/sha.h>
 
 #include "base/file.h"
 #include "profile/profile_private.h"

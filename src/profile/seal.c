@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "profile/openssl.h"
+#include <openssl/evp.h>
+#include <openssl/rand.h>
 
 #include "profile/profile_private.h"
 

@@ -324,9 +324,9 @@ connect_socket(struct client *client, const char *state_dir, struct err *err)
 		      ? -1
 		      : connect(client->fd, (const struct sockaddr *)&address, sizeof address);
 	if (ret < 0 && (errno == ENOENT || errno == ECONNREFUSED))
-		ret = err_set(err, ERR_STATE, "no run is at work");
+		ret = err_set(err, ERR_STATE_DIR, "no run is at work");
 	else if (ret < 0)
-		ret = err_errno(err, ERR_STATE, errno, "cannot reach the run");
+		ret = err_errno(err, ERR_STATE_DIR, errno, "cannot reach the run");
 	else if (!socket_peer_ok(client->fd))
 		ret = err_set(
 			err, ERR_PERM, "the control socket in %s is another user's", state_dir);
@@ -348,7 +348,7 @@ await_frame(struct client *client, int64_t deadline, json_t **frame_r, struct er
 			return err_set(err, ERR_TIMEOUT, "the run at work does not answer");
 		poll(&wait, 1, (int)left);
 		if (socket_read(client->fd, &client->in) < 0)
-			return err_set(err, ERR_STATE, "the run is just ending");
+			return err_set(err, ERR_STATE_DIR, "the run is just ending");
 	}
 	return ret < 0 ? -1 : 0;
 }
@@ -369,7 +369,7 @@ greet(struct client *client, struct err *err)
 		return -1;
 	if (wire_put(&client->out, wire_hello(&own)) < 0 ||
 		socket_write(client->fd, &client->out) < 0 || client->out.len > 0)
-		return err_set(err, ERR_STATE, "the run is just ending");
+		return err_set(err, ERR_STATE_DIR, "the run is just ending");
 	while (!client->has_snapshot) {
 		if (await_frame(client, deadline, &frame, err) < 0)
 			return -1;
@@ -399,7 +399,7 @@ engine_client_open(const char *state_dir, struct engine **engine_r, struct wire_
 	client->incoming = xcalloc(1, sizeof *client->incoming);
 	client->events = xcalloc(EVENTS_KEPT, sizeof *client->events);
 	if (client->wake < 0 || client->kick < 0)
-		ret = err_errno(err, ERR_STATE, errno, "no eventfd");
+		ret = err_errno(err, ERR_STATE_DIR, errno, "no eventfd");
 	else
 		ret = connect_socket(client, state_dir, err);
 	if (ret == 0)
@@ -408,7 +408,8 @@ engine_client_open(const char *state_dir, struct engine **engine_r, struct wire_
 		int failed = pthread_create(&client->thread, NULL, client_thread, client);
 
 		if (failed != 0)
-			ret = err_errno(err, ERR_STATE, failed, "no thread for the control socket");
+			ret = err_errno(
+				err, ERR_STATE_DIR, failed, "no thread for the control socket");
 	}
 	if (ret < 0) {
 		client_free(client);

@@ -434,13 +434,13 @@ bind_socket(struct control *control, struct err *err)
 		return -1;
 	control->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (control->listener < 0)
-		return err_errno(err, ERR_STATE, errno, "no control socket");
+		return err_errno(err, ERR_STATE_DIR, errno, "no control socket");
 	/* Before bind(), which gives the file this mode: it is never open to others. */
 	if (fchmod(control->listener, 0600) < 0 ||
 		(unlinkat(control->dir, SOCKET_NAME, 0) < 0 && errno != ENOENT) ||
 		bind(control->listener, (const struct sockaddr *)&address, sizeof address) < 0 ||
 		listen(control->listener, CLIENTS_MAX) < 0)
-		return err_errno(err, ERR_STATE, errno, "cannot make the control socket in %s",
+		return err_errno(err, ERR_STATE_DIR, errno, "cannot make the control socket in %s",
 			control->config.state_dir);
 	return 0;
 }
@@ -484,7 +484,7 @@ control_start(const struct control_config *config, struct control **control_r, s
 	ret = pthread_create(&control->thread, NULL, control_thread, control);
 	if (ret != 0) {
 		control_free(&control);
-		return err_errno(err, ERR_STATE, ret, "no thread for the control socket");
+		return err_errno(err, ERR_STATE_DIR, ret, "no thread for the control socket");
 	}
 	*control_r = control;
 	return 0;

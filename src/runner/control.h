@@ -19,7 +19,7 @@ struct control_config {
 struct control;
 
 /* Binds the socket (0600; one that a dead runner left is replaced) and starts its thread. Only
- * the holder of the profile's lock may call this. ERR_STATE. */
+ * the holder of the profile's lock may call this. ERR_STATE_DIR. */
 int control_start(const struct control_config *config, struct control **control_r, struct err *err);
 /* Gives the clients what they have not got yet (for 2 s at most), closes, removes the socket,
  * writes the last state.json. NULL is fine. */

@@ -60,13 +60,13 @@ lock_take(const char *path, struct lock **lock_r, struct err *err)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
-		return err_errno(err, ERR_STATE, errno, "cannot open the lock file %s", path);
+		return err_errno(err, ERR_STATE_DIR, errno, "cannot open the lock file %s", path);
 	if (fcntl(fd, F_OFD_SETLK, &range) < 0) {
 		int saved = errno;
 
 		if (saved != EAGAIN && saved != EACCES) {
 			close(fd);
-			return err_errno(err, ERR_STATE, saved, "cannot lock %s", path);
+			return err_errno(err, ERR_STATE_DIR, saved, "cannot lock %s", path);
 		}
 		read_owner(fd, &owner);
 		close(fd);

@@ -17,7 +17,7 @@ struct lock_owner {
 };
 
 /* Takes the lock on the file `path` (made 0600 where missing, never removed). Does not wait:
- * ERR_LOCKED, with the owner in the text, while another process has it. ERR_STATE: no file. */
+ * ERR_LOCKED, with the owner in the text, while another process has it. ERR_STATE_DIR: no file. */
 int lock_take(const char *path, struct lock **lock_r, struct err *err);
 /* Writes this process into the file, for show. */
 void lock_sign(struct lock *lock);

@@ -87,7 +87,7 @@ runner_ledger(const struct profile *profile, enum ledger_mode mode, bool rebind,
 	int ret;
 
 	if (mode == LEDGER_READ && stat(path, &st) < 0 && errno == ENOENT)
-		ret = err_set(err, ERR_STATE, "profile %s has not run yet (no ledger %s)",
+		ret = err_set(err, ERR_STATE_DIR, "profile %s has not run yet (no ledger %s)",
 			profile->name, path);
 	else
 		ret = ledger_open(

@@ -105,7 +105,7 @@ listener_start(struct listener *listener, struct engine *engine, struct log *log
 	ret = pthread_create(&listener->thread, NULL, listen_thread, listener);
 	if (ret != 0) {
 		listener->engine = NULL;
-		return err_errno(err, ERR_STATE, ret, "no thread for signals");
+		return err_errno(err, ERR_STATE_DIR, ret, "no thread for signals");
 	}
 	return 0;
 }

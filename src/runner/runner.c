@@ -48,7 +48,7 @@ make_run_directory(const struct profile *profile, char **path_r, struct err *err
 			break;
 		if (errno != EEXIST || n == SAME_SECOND_MAX)
 			ret = err_errno(
-				err, ERR_STATE, errno, "cannot make the directory %s", path);
+				err, ERR_STATE_DIR, errno, "cannot make the directory %s", path);
 	}
 	free(logs);
 	if (ret < 0)
@@ -65,7 +65,7 @@ open_log(struct runner *runner, struct err *err)
 	int ret = 0;
 
 	if (log_open(path, (enum log_level)runner->profile->run.log_level, &runner->log) < 0)
-		ret = err_errno(err, ERR_STATE, errno, "cannot open %s", path);
+		ret = err_errno(err, ERR_STATE_DIR, errno, "cannot open %s", path);
 	free(path);
 	return ret;
 }
@@ -207,7 +207,7 @@ runner_finish(struct runner **runner_p, char **report_r, struct err *err)
 
 	engine_snapshot(runner->engine, last);
 	if (last->totals.error[0] != '\0')
-		err_set(err, ERR_STATE, "%s", last->totals.error);
+		err_set(err, ERR_STATE_DIR, "%s", last->totals.error);
 	if (write_report(runner, code, &last->totals, &close_err) < 0) {
 		log_line(runner->log, LOG_ERROR, NULL, NULL, "report: %s", close_err.text);
 		if (code != RUNNER_CANNOT && err != NULL)

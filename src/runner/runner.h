@@ -33,10 +33,10 @@ void runner_harden(void);
 /* Undone before the end, when all secrets are gone, so that leak checkers can look. */
 void runner_soften(void);
 
-/* Makes the state directory (0700) and takes the profile's lock. ERR_LOCKED, ERR_STATE. */
+/* Makes the state directory (0700) and takes the profile's lock. ERR_LOCKED, ERR_STATE_DIR. */
 int runner_lock(const struct profile *profile, struct lock **lock_r, struct err *err);
 
-/* Opens the ledger; the binding comes from the profile. LEDGER_READ: ERR_STATE where there is
+/* Opens the ledger; the binding comes from the profile. LEDGER_READ: ERR_STATE_DIR where there is
  * none yet. */
 int runner_ledger(const struct profile *profile, enum ledger_mode mode, bool rebind,
 	struct ledger **ledger_r, struct err *err);

@@ -17,7 +17,8 @@ socket_place(const char *state_dir, struct sockaddr_un *address_r, int *dir_r, s
 	int dir = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (dir < 0)
-		return err_errno(err, ERR_STATE, errno, "cannot open the directory %s", state_dir);
+		return err_errno(
+			err, ERR_STATE_DIR, errno, "cannot open the directory %s", state_dir);
 	memset(address_r, 0, sizeof *address_r);
 	address_r->sun_family = AF_UNIX;
 	snprintf(address_r->sun_path, sizeof address_r->sun_path, "/proc/self/fd/%d/%s", dir,

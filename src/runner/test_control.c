@@ -335,7 +335,7 @@ test_nobody_there(void)
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), at;
 
 	CHECK_INT(engine_client_open(dir, &engine, NULL, &err), -1);
-	CHECK_INT(err.code, ERR_STATE);
+	CHECK_INT(err.code, ERR_STATE_DIR);
 	CHECK_STR(err.text, "no run is at work");
 	/* What a killed runner leaves. */
 	CHECK_INT(socket_place(dir, &address, &at, &err), 0);

@@ -115,7 +115,7 @@ test_no_directory(void)
 	struct err err = { 0 };
 
 	CHECK_INT(lock_take("/nonexistent/lock", &lock, &err), -1);
-	CHECK_INT(err.code, ERR_STATE);
+	CHECK_INT(err.code, ERR_STATE_DIR);
 	CHECK(lock == NULL);
 	CHECK(!lock_is_held("/nonexistent/lock", NULL));
 }

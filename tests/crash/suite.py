@@ -103,7 +103,9 @@ class Pairing:
     def every(self, stride=1):
         """All steps, or every stride-th. Returns (died, not reached)."""
         steps = ["%s:%d" % (kind, n + 1) for kind in KINDS for n in range(self.steps[kind])]
-        steps = steps[::stride]
+        return self.these(steps[::stride])
+
+    def these(self, steps):
         died = 0
         with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             for reached in pool.map(self.die_and_resume, steps):

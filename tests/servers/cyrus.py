@@ -3,6 +3,7 @@ install-packages): the package would push Dovecot's out."""
 
 import os
 import pwd
+import shutil
 import subprocess
 
 from lib.bench import Failure, Skip
@@ -131,7 +132,8 @@ DAEMON {{ }}
 
     def add_user(self, user, password):
         self.set_password(user, password)
-        self.give()
+        if os.getuid() == 0:  # saslpasswd2 may have made the file anew
+            shutil.chown(os.path.join(self.dir, "sasldb2"), "cyrus", "mail")
 
     def argv(self):
         return [MASTER, "-C", self.dir + "/imapd.conf", "-M", self.dir + "/cyrus.conf",

@@ -33,7 +33,7 @@ struct ledger_binding {
 
 enum ledger_mode {
 	LEDGER_WRITE, /* creates it (0600) where it is missing */
-	LEDGER_READ,  /* read-only, beside a runner; ERR_STATE when there is none yet */
+	LEDGER_READ,  /* read-only, beside a runner; ERR_STATE_DIR when there is none yet */
 	LEDGER_MEMORY /* a dry run without a ledger yet: an empty one that leaves nothing behind */
 };
 

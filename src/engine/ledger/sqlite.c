@@ -372,7 +372,7 @@ check_there(const char *path, struct err *err)
 	if (stat(path, &st) == 0)
 		return 0;
 	if (errno == ENOENT)
-		return err_set(err, ERR_STATE, "there is no ledger yet: %s", path);
+		return err_set(err, ERR_STATE_DIR, "there is no ledger yet: %s", path);
 	return err_errno(err, ERR_LEDGER, errno, "cannot open the ledger %s", path);
 }
 

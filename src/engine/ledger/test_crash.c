@@ -231,7 +231,7 @@ read_behind(const char *path)
 	struct err why = { 0 };
 
 	if (ledger_open(path, NULL, LEDGER_READ, false, &reader, &why) < 0) {
-		CHECK_INT(why.code, ERR_STATE); /* killed before there was a ledger */
+		CHECK_INT(why.code, ERR_STATE_DIR); /* killed before there was a ledger */
 		return;
 	}
 	CHECK_OK(ledger_totals(reader, 0, &total, &err));
