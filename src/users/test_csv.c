@@ -485,6 +485,40 @@ wants_a_private_file(void)
 	str_clear(&told);
 }
 
+/* The lists in conf/. They are read past users_load_csv(): a checkout is not private. */
+static void
+every_sample_loads(void)
+{
+	static const struct {
+		const char *name, *want;
+	} cases[] = {
+		{ "conf/users.csv",
+			"1 ana@old.example|correct horse battery|Ana Bo|ana@new|-|-|-|-\n"
+			"2 bo@old.example|semi;colon and \"quotes\"|Bo \xC4\x8C"
+			"apek|bo@new|-|-|-|-\n"
+			"3 eva@old.example|plain-3|Eva; called Evi|eva@new|-|-|-|-\n" },
+		{ "conf/users-header.csv",
+			"2 ana@old.example|-|Ana Bo|ana.bo@new.example|-|-|-|staff\n"
+			"3 bo@old.example|-|\xC4\x8C"
+			"apek, Bo|bo@new|-|mail2.old.example|-|staff, sales\n"
+			"4 eva@old.example|-|Eva|eva@new|-|-|-|-\n" },
+	};
+	const char *dir = getenv("srcdir");
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *path = path_join(dir != NULL ? dir : ".", cases[i].name);
+		struct str bytes;
+		struct err err;
+
+		str_init(&bytes, 0);
+		CHECK_INT(file_read(path, &bytes, &err), 0);
+		check_case(&(struct test_case){
+			str_get(&bytes), bytes.len, NULL, "{local}@new", cases[i].want });
+		str_clear(&bytes);
+		free(path);
+	}
+}
+
 int
 main(void)
 {
@@ -501,5 +535,6 @@ main(void)
 	RUN(loads_large_lists_quickly);
 	RUN(shows_no_secret);
 	RUN(wants_a_private_file);
+	RUN(every_sample_loads);
 	return test_done();
 }
