@@ -25,6 +25,13 @@ src_connector_imap_test_imap_SOURCES = src/connector/imap/test_imap.c \
 	src/connector/imap/testscript.c src/connector/imap/testscript.h
 src_connector_imap_test_imap_LDADD = $(CONNECTOR_TEST_LIBS)
 
+check_PROGRAMS += src/connector/imap/test_ring
+UNIT_TESTS += src/connector/imap/test_ring
+TSAN_TESTS += src/connector/imap/test_ring
+src_connector_imap_test_ring_SOURCES = src/connector/imap/test_ring.c \
+	src/connector/imap/testscript.c src/connector/imap/testscript.h
+src_connector_imap_test_ring_LDADD = $(CONNECTOR_TEST_LIBS)
+
 FUZZERS += src/connector/imap/fuzz_wire
 src_connector_imap_fuzz_wire_SOURCES = src/connector/imap/fuzz_wire.c
 src_connector_imap_fuzz_wire_LDADD = $(CONNECTOR_TEST_LIBS)

@@ -140,7 +140,7 @@ trace_line(const struct session *s)
 		return;
 	if (s->secret_from > 0)
 		len = s->secret_from;
-	while (len > 0 && (s->line.data[len - 1] == '\n' || s->line.data[len - 1] == '\r'))
+	while (len > 0 && strchr(" \r\n", s->line.data[len - 1]) != NULL)
 		len--;
 	session_log(s, LOG_TRACE, NULL, "C: %.*s%s", (int)len, str_get(&s->line),
 		s->secret_from > 0 ? " ***" : "");

@@ -131,7 +131,7 @@ struct session {
 	/* Once dead, every call gives dead_err. */
 	bool dead;
 	struct err dead_err;
-	bool logging_out;
+	bool logged_in, logging_out;
 	bool death_told; /* by store_next() */
 
 	/* The command being built (command.c). */
@@ -153,6 +153,7 @@ struct session {
 	struct str offers;
 	char server[96];
 	uint64_t append_limit;
+	unsigned rtt_ms; /* a round trip, as the first commands after the login took */
 	struct namespace *namespaces;
 	size_t namespace_count;
 	bool namespace_told;

@@ -3,6 +3,7 @@
  * Capabilities are read again after STARTTLS and after the login: what was said before is worth
  * nothing (RFC 9051, 6.2.1), and servers grant more to those they know. */
 #include "connector/imap/imap_private.h"
+#include "base/clock.h"
 #include "net/sasl.h"
 
 #include <string.h>
@@ -205,22 +206,17 @@ imap_login(struct session *s, struct err *err)
 
 		if (m->auth != ep->auth)
 			continue;
-		if (session_has(s, m->granted)) {
-			if (m->auth != AUTH_PLAIN && m->auth != AUTH_MASTER &&
-				has_other_login(ep) && m->auth == AUTH_CRAM_MD5)
-				return err_set(err, ERR_AUTH_MECH,
-					"CRAM-MD5 cannot open the mailbox of %s as %s", ep->user,
-					ep->login);
+		if (m->auth == AUTH_CRAM_MD5 && has_other_login(ep))
+			return err_set(err, ERR_AUTH_MECH,
+				"CRAM-MD5 cannot open the mailbox of %s as %s", ep->user,
+				ep->login);
+		if (session_has(s, m->granted))
 			return authenticate(s, m, err);
-		}
 		if (m->auth != AUTH_PLAIN && m->auth != AUTH_MASTER)
 			return err_set(
 				err, ERR_AUTH_MECH, "the server does not offer AUTH=%s", m->name);
 	}
-	if (session_has(s, HAS_LOGINDISABLED) && !session_has(s, HAS_AUTH_PLAIN) &&
-		ep->security == NET_NONE)
-		return err_set(err, ERR_PRIVACY, "the server takes no password without TLS");
-	return login_command(s, err);
+	return login_command(s, err); /* asked for, or in the place of PLAIN */
 }
 
 /* What a session needs to know before it works, in one round trip. */
@@ -228,6 +224,7 @@ static int
 ask_about(struct session *s, struct err *err)
 {
 	struct answer names = { .status = REPLY_NONE }, id = { .status = REPLY_NONE };
+	int64_t started = clock_ms();
 
 	/* Without NAMESPACE the empty LIST tells the delimiter (RFC 9051, 6.3.9). */
 	if (session_has(s, HAS_NAMESPACE)) {
@@ -246,6 +243,7 @@ ask_about(struct session *s, struct err *err)
 	}
 	if (answer_wait(s, &names, err) != 0)
 		return -1;
+	s->rtt_ms = (unsigned)(clock_ms() - started);
 	if (namespace_personal(s)->prefix == NULL)
 		namespace_add(s, "", 0, s->delim, SPACE_PERSONAL);
 	return 0;
@@ -267,5 +265,6 @@ session_start(struct session *s, struct err *err)
 	}
 	if (ask_capability(s, err) != 0)
 		return -1;
+	s->logged_in = true;
 	return ask_about(s, err);
 }

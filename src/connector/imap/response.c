@@ -103,8 +103,8 @@ take_bye(struct session *s, const struct resp_text *resp, struct err *err)
 
 	if (s->logging_out)
 		return 0;
-	/* The codes that say "later" are kept; whatever else it says, it has ended the link. */
-	if (code != ERR_LIMIT && code != ERR_UNAVAILABLE && code != ERR_INUSE)
+	/* Of a login the reason counts ("too many connections"); later the link has just ended. */
+	if (s->logged_in || (code != ERR_LIMIT && code != ERR_UNAVAILABLE && code != ERR_INUSE))
 		code = ERR_BYE;
 	err_set(&bye, code, "the server said goodbye: %.*s", (int)resp->text_len, resp->text);
 	session_fail(s, &bye);

@@ -20,8 +20,10 @@ enum {
 	BATCH_MESSAGES = 100,
 	BATCH_MESSAGES_WAITING = 16, /* where each message costs a round trip anyway */
 	BATCH_BYTES = 4 << 20,
-	WINDOW_BYTES = 16 << 20,
-	LITERAL_MINUS_MAX = 4096, /* RFC 7888, 5 */
+	WINDOW_MIN = 8 << 20,
+	WINDOW_MAX = 32 << 20,
+	WINDOW_PER_MS = 128 << 10, /* of round trip: about 1 Gbit/s */
+	LITERAL_MINUS_MAX = 4096,  /* RFC 7888, 5 */
 	CHUNK_BYTES = 64 << 10,
 	ENTRY_OVERHEAD = 200 /* arguments, as counted in a window */
 };
@@ -69,6 +71,16 @@ pipelines(const struct session *s)
 	return session_has(s, HAS_LITERAL_PLUS) && !s->env.single_literals;
 }
 
+/* What may be in flight: two batches where the server is near, and what a fast line holds where it
+ * is far. In bytes: a window of so many commands is too small at latency. */
+static uint64_t
+window_bytes(const struct session *s)
+{
+	uint64_t window = WINDOW_MIN + (uint64_t)s->rtt_ms * WINDOW_PER_MS;
+
+	return window < WINDOW_MAX ? window : WINDOW_MAX;
+}
+
 void
 imap_batch_limits(struct session *s, struct batch_limits *limits_r)
 {
@@ -76,7 +88,7 @@ imap_batch_limits(struct session *s, struct batch_limits *limits_r)
 		.messages = pipelines(s) ? BATCH_MESSAGES : BATCH_MESSAGES_WAITING,
 		.bytes = BATCH_BYTES,
 		.message_max = s->append_limit,
-		.window_bytes = WINDOW_BYTES,
+		.window_bytes = window_bytes(s),
 	};
 }
 
@@ -407,7 +419,7 @@ imap_store_start(struct session *s, struct batch **batch, struct err *err)
 
 	if (session_alive(s, err) != 0)
 		return -1;
-	if (s->store_first != NULL && s->store_bytes + bytes > WINDOW_BYTES)
+	if (s->store_first != NULL && s->store_bytes + bytes > window_bytes(s))
 		return 1;
 	op = xcalloc(1, sizeof(*op));
 	op->batch = *batch;
