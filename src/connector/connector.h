@@ -28,42 +28,44 @@
 struct session; /* the connector's own */
 
 enum caps {
-	CAN_UIDPLUS = 1,       /* APPENDUID: results carry UIDs */
-	CAN_MULTI = 2,         /* many messages in one command, all or none (RFC 3502) */
-	CAN_PIPELINE = 4,      /* literals without waiting (LITERAL+) */
+	CAN_UIDPLUS = 1,  /* APPENDUID: results carry UIDs */
+	CAN_MULTI = 2,    /* many messages in one command, all or none (RFC 3502) */
+	CAN_PIPELINE = 4, /* literals without waiting (LITERAL+) */
 	CAN_STATUS_SIZE = 8,
 	CAN_QUOTA = 16,
 	CAN_MAILBOXID = 32,
 	CAN_UNCHANGEDSINCE = 64, /* CONDSTORE */
-	CAN_SPECIAL_USE = 128   /* CREATE-SPECIAL-USE */
+	CAN_SPECIAL_USE = 128    /* CREATE-SPECIAL-USE */
 };
 
 /* What a session is given; borrowed until close. */
 struct session_env {
 	struct spool_pool *pool;
-	uint64_t stream_limit;  /* a body larger than this comes as a ring */
-	size_t ring_bytes;      /* of such a ring; at least 2 x DIGEST_HEAD_BYTES */
+	uint64_t stream_limit; /* a body larger than this comes as a ring */
+	size_t ring_bytes;     /* of such a ring; at least 2 x DIGEST_HEAD_BYTES */
 	const struct cancel *cancel;
-	struct log *log;        /* may be NULL */
-	const char *account;    /* for log lines */
-	unsigned linger_ms;     /* see conn_open() */
-	bool single_literals;   /* target: never LITERAL+ (after a BAD on this account) */
+	struct log *log;      /* may be NULL */
+	const char *account;  /* for log lines */
+	unsigned linger_ms;   /* see conn_open() */
+	bool single_literals; /* target: never LITERAL+ (after a BAD on this account) */
 };
 
 enum fetch_what {
-	FETCH_META, /* UID, FLAGS, INTERNALDATE, RFC822.SIZE */
-	FETCH_BODY, /* and the whole message */
+	FETCH_META,   /* UID, FLAGS, INTERNALDATE, RFC822.SIZE */
+	FETCH_BODY,   /* and the whole message */
 	FETCH_DIGEST, /* the whole message passes, only its digests are kept (body stays NULL) */
-	FETCH_HEAD  /* its first DIGEST_HEAD_BYTES, of which digests.head is kept (body stays NULL) */
+	FETCH_HEAD /* its first DIGEST_HEAD_BYTES, of which digests.head is kept (body stays NULL)
+		    */
 };
 
 /* One message as fetched. One owner at a time; freed by message_free(). */
 struct message {
 	struct item *item;
-	struct spool *body;     /* FETCH_BODY only, else NULL */
-	uint64_t body_bytes;    /* of the literal: the truth about the size */
-	struct digests digests; /* of the bytes received; complete once the body is finished (for a
-	                         * ring: `head` from the start, the rest when its reader saw the end) */
+	struct spool *body;  /* FETCH_BODY only, else NULL */
+	uint64_t body_bytes; /* of the literal: the truth about the size */
+	struct digests
+		digests; /* of the bytes received; complete once the body is finished (for a
+			  * ring: `head` from the start, the rest when its reader saw the end) */
 };
 void message_free(struct message **message);
 
@@ -71,7 +73,8 @@ void message_free(struct message **message);
 enum store_state {
 	STORE_PENDING,
 	STORE_DONE,    /* tagged OK; uid is set where the server told it */
-	STORE_REFUSED, /* tagged NO, `err` says why: this message, or one of its command, was not taken */
+	STORE_REFUSED, /* tagged NO, `err` says why: this message, or one of its command, was not
+			  taken */
 	STORE_UNKNOWN  /* no answer, or BAD: in doubt */
 };
 
@@ -79,19 +82,19 @@ struct store_entry {
 	struct message *message; /* owned */
 	/* What is sent; may differ from message->item and ->body (repairs). */
 	unsigned flags;
-	char *keywords;          /* owned */
-	int64_t received;        /* always a date */
-	struct spool *body;      /* owned reference */
+	char *keywords;     /* owned */
+	int64_t received;   /* always a date */
+	struct spool *body; /* owned reference */
 	/* Filled by the connector. */
 	enum store_state state;
-	uint32_t uid;            /* 0 = not told */
-	bool keywords_dropped;   /* the target keeps no (or not these) keywords */
+	uint32_t uid;          /* 0 = not told */
+	bool keywords_dropped; /* the target keeps no (or not these) keywords */
 	struct err err;
 	/* The engine's own; the connector leaves these alone. */
 	uint64_t row;
 	unsigned attempt, steps; /* ladder steps applied, a bit each */
 	unsigned reason;
-	struct digests *sent;    /* owned: of the repaired body; NULL = as received */
+	struct digests *sent; /* owned: of the repaired body; NULL = as received */
 };
 
 /* Messages for one target folder that travel together. */
@@ -105,10 +108,10 @@ struct batch {
 	uint64_t bytes;
 	/* Filled by the connector: of SELECT or APPENDUID; 0 = not told. */
 	uint32_t uidvalidity;
-	bool one_command;            /* all entries went in one command (all or none) */
+	bool one_command; /* all entries went in one command (all or none) */
 	/* The engine's own; the connector leaves these alone. */
 	void *owner;
-	uint32_t bound;              /* of the intent */
+	uint32_t bound; /* of the intent */
 };
 struct batch *batch_new(size_t capacity);
 void batch_free(struct batch **batch); /* with its entries; NULL is fine */
@@ -116,17 +119,17 @@ void batch_free(struct batch **batch); /* with its entries; NULL is fine */
 struct store_entry *batch_add(struct batch *batch, struct message **message);
 
 struct batch_limits {
-	unsigned messages;    /* most in one batch; 1 where a batch brings nothing */
+	unsigned messages; /* most in one batch; 1 where a batch brings nothing */
 	uint64_t bytes;
-	uint64_t message_max; /* APPENDLIMIT or the server's own; 0 = not told */
-	uint64_t window_bytes;/* what may be in flight */
+	uint64_t message_max;  /* APPENDLIMIT or the server's own; 0 = not told */
+	uint64_t window_bytes; /* what may be in flight */
 };
 
-struct session_info { /* for people, the preflight and the report */
-	char server[96];   /* ID, or from the greeting */
+struct session_info {    /* for people, the preflight and the report */
+	char server[96]; /* ID, or from the greeting */
 	char tls[96];
-	char login[160];   /* "ana (master user mover)" */
-	char offers[400];  /* capabilities after login */
+	char login[160];  /* "ana (master user mover)" */
+	char offers[400]; /* capabilities after login */
 };
 
 struct connector {
@@ -135,13 +138,14 @@ struct connector {
 	/* Connects, secures, logs in, reads capabilities and namespaces. *session_r on success. */
 	int (*open)(const struct endpoint *ep, const struct session_env *env,
 		struct session **session_r, struct err *err);
-	void (*close)(struct session **session); /* NULL is fine; LOGOUT where the link still lives */
+	void (*close)(
+		struct session **session); /* NULL is fine; LOGOUT where the link still lives */
 	unsigned (*caps)(const struct session *session);
 	void (*info)(const struct session *session, struct session_info *info_r);
 
 	/* Folders: all, with numbers (FOLDER_STATUS), special use and subscription, in as few round
-	 * trips as the server grants. list_r was initialised by the caller. A folder whose numbers the
-	 * server refuses comes without FOLDER_STATUS. */
+	 * trips as the server grants. list_r was initialised by the caller. A folder whose numbers
+	 * the server refuses comes without FOLDER_STATUS. */
 	int (*folder_list)(struct session *session, struct folder_list *list_r, struct err *err);
 	/* The target's name for a path in the personal namespace: fills key, delim and the parts as
 	 * this server will list them (in arena). *changed_r: a part had to be altered. -1 ERR_NAME.
@@ -153,39 +157,46 @@ struct connector {
 	 * CREATE-SPECIAL-USE where granted. -1 only for link errors. */
 	int (*folder_make)(struct session *session, const struct folder *folders, size_t count,
 		bool *made_r, struct err *errs, struct err *err);
+	/* All sent at once; errs[i].code is set where the target refused. -1 only for link errors.
+	 */
 	int (*subscribe)(struct session *session, const struct folder *folders, size_t count,
-		struct err *err); /* all sent at once; refusals are logged, not errors */
+		struct err *errs, struct err *err);
 
-	/* Items. EXAMINE (SELECT for a target) and FETCH are sent without waiting. folder is borrowed
-	 * until its last answer; folder->uidvalidity is compared with the answer (0 = any): ERR_UIDVALIDITY,
-	 * the text with both values. */
+	/* Items. EXAMINE (SELECT for a target) and FETCH are sent without waiting. folder is
+	 * borrowed until its last answer; folder->uidvalidity is compared with the answer (0 =
+	 * any): ERR_UIDVALIDITY, the text with both values. */
 	int (*fetch_start)(struct session *session, const struct folder *folder,
 		const struct uidset *set, enum fetch_what what, struct err *err);
-	/* 1: *message_r; 0: the oldest fetch is at its end; -1: it ended with an error (the folder's, or
-	 * the server's NO after some messages), the following fetches stand. A kept body comes when it is
-	 * whole. A ring comes once its first DIGEST_HEAD_BYTES are in it; the next fetch_next() pumps the
-	 * rest. Messages not asked for (unsolicited FETCH) are not given; each UID at most once. */
+	/* 1: *message_r; 0: the oldest fetch is at its end; -1: it ended with an error (the
+	 * folder's, or the server's NO after some messages), the following fetches stand. A kept
+	 * body comes when it is whole. A ring comes once its first DIGEST_HEAD_BYTES are in it; the
+	 * next fetch_next() pumps the rest. Messages not asked for (unsolicited FETCH) are not
+	 * given; each UID at most once. */
 	int (*fetch_next)(struct session *session, struct message **message_r, struct err *err);
 
-	/* Batches. Fetches, flags_set and folder calls on a session with batches in flight are a caller's
-	 * error: take all answers first. store_start: 0 sent, *batch taken; 1 the window is full, nothing was sent or taken. -1:
-	 * link error, the batch is the caller's again, its entries STORE_UNKNOWN (or PENDING when not a
-	 * byte of it left). Calls die_step() for the first and last byte. */
+	/* Batches. Fetches, flags_set and folder calls on a session with batches in flight are a
+	 * caller's error: take all answers first. store_start: 0 sent, *batch taken; 1 the window
+	 * is full, nothing was sent or taken. -1: link error, the batch is the caller's again, its
+	 * entries STORE_UNKNOWN (or PENDING when not a byte of it left). Calls die_step() for the
+	 * first and last byte. */
 	void (*batch_limits)(struct session *session, struct batch_limits *limits_r);
 	int (*store_start)(struct session *session, struct batch **batch, struct err *err);
-	/* 1: the oldest batch with a result per entry; 0: none in flight; -1: link error: call again to get
-	 * the rest back, each with what is known (UNKNOWN where no answer came), until 0. */
+	/* 1: the oldest batch with a result per entry; 0: none in flight; -1: link error: call
+	 * again to get the rest back, each with what is known (UNKNOWN where no answer came), until
+	 * 0. */
 	int (*store_next)(struct session *session, struct batch **batch_r, struct err *err);
 	size_t (*store_pending)(const struct session *session);
 	bool (*store_readable)(struct session *session); /* store_next() would not wait */
 
-	/* Replaces the flags of messages of the target (never \Recent). UIDs that are gone are no error. */
+	/* Replaces the flags of messages of the target (never \Recent). UIDs that are gone are no
+	 * error. */
 	int (*flags_set)(struct session *session, const struct folder *folder,
 		const struct uidset *set, unsigned flags, const char *keywords, struct err *err);
 
 	int (*quota)(struct session *session, uint64_t *used_bytes_r, uint64_t *limit_bytes_r,
 		struct err *err); /* limit 0 = none known */
-	int (*keepalive)(struct session *session, struct err *err); /* NOOP; only with nothing in flight */
+	int (*keepalive)(
+		struct session *session, struct err *err); /* NOOP; only with nothing in flight */
 };
 
 /* registry.c: all connectors there are. NULL: no such name. */

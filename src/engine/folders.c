@@ -489,32 +489,6 @@ prepare_folder(
 	return old != NULL ? rematch_source(job, wf, old, err) : 0;
 }
 
-static int
-subscribe(struct job *job, struct err *err)
-{
-	unsigned how = job->config->profile->folders.subscriptions;
-	struct folder *folders = xcalloc(job->folder_count + 1, sizeof *folders);
-	size_t count = 0;
-	int ret = 0;
-
-	for (size_t i = 0; how != SUBSCRIBE_NONE && i < job->folder_count; i++) {
-		const struct work_folder *wf = &job->folders[i];
-		if (how == SUBSCRIBE_COPY && !(wf->source.flags & FOLDER_SUBSCRIBED))
-			continue;
-		if (ledger_act_state(job->ledger, job->account->id, "subscribe", wf->target.key) ==
-			ACT_DONE)
-			continue;
-		folders[count++] = wf->target;
-	}
-	if (count > 0)
-		ret = job->target.c->subscribe(job->target.session, folders, count, err);
-	for (size_t i = 0; ret == 0 && i < count; i++)
-		ledger_act(job->ledger, job->account->id, "subscribe", folders[i].key, ACT_DONE,
-			(folders[i].flags & FOLDER_SUBSCRIBED) != 0, NULL);
-	free(folders);
-	return ret;
-}
-
 static void
 estimate(struct job *job)
 {
@@ -549,7 +523,7 @@ prepare_writing(struct prepare *p, struct err *err)
 		if (prepare_folder(p, &job->folders[i], &job->plan.folders[i], err) < 0)
 			return -1;
 	estimate(job);
-	return subscribe(job, err);
+	return folders_subscribe(job, err);
 }
 
 int

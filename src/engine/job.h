@@ -141,6 +141,9 @@ void side_clear(struct side *side);
 int folders_prepare(struct job *job, struct err *err);
 void folders_clear(struct job *job);
 
+/* subscribe.c */
+int folders_subscribe(struct job *job, struct err *err);
+
 /* reader.c */
 void *reader_thread(void *job); /* closes the queue at its end */
 

@@ -24,4 +24,5 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/settle.c \
 	src/engine/side.c \
 	src/engine/snapshot.c \
+	src/engine/subscribe.c \
 	src/engine/writer.c

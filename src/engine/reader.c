@@ -425,7 +425,8 @@ end_scan(struct reader *r, struct op *op, struct err *err)
 	changes->folder = op->folder;
 	op->folder->scans--;
 	r->scans--;
-	qsort(op->scanned, op->scanned_count, sizeof *op->scanned, by_uid);
+	if (op->scanned_count > 1)
+		qsort(op->scanned, op->scanned_count, sizeof *op->scanned, by_uid);
 	if (merge_window(r, op, changes, err) < 0) {
 		work_free(changes);
 		return -1;

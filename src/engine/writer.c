@@ -243,6 +243,8 @@ repair(struct writer *w, struct store_entry *entry, bool *repaired_r, struct err
 	struct spool *body;
 
 	*repaired_r = false;
+	if (entry->err.code == ERR_REFUSED) /* which may have nothing to do with the content */
+		allowed &= ~(1u << LADDER_WRAP);
 	for (int step = 0; step < LADDER_STEPS; step++)
 		if (entry->steps & (1u << step))
 			last = (enum ladder_step)step;
@@ -272,6 +274,9 @@ climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
 	struct work_folder *wf = batch->owner;
 	bool repaired = false;
 
+	/* A bare NO may be a hiccup of the target: once more as it is. */
+	if (entry->err.code == ERR_REFUSED && entry->attempt == 0 && !spool_is_ring(entry->body))
+		return new_piece(w, batch, at, at + 1, err);
 	if (entry->err.code != ERR_TOOBIG && entry->err.code != ERR_BAD &&
 		repair(w, entry, &repaired, err) < 0)
 		return -1;

@@ -399,9 +399,10 @@ imap_folder_make(struct session *s, const struct folder *folders, size_t count, 
 }
 
 int
-imap_subscribe(struct session *s, const struct folder *folders, size_t count, struct err *err)
+imap_subscribe(struct session *s, const struct folder *folders, size_t count, struct err *errs,
+	struct err *err)
 {
-	struct crowd crowd = { .refusal = REFUSED_FOLDER, .folders = folders };
+	struct crowd crowd = { .errs = errs, .refusal = REFUSED_FOLDER, .folders = folders };
 
 	for (size_t i = 0; i < count; i++) {
 		if (crowd_wait(s, &crowd, IN_FLIGHT_MAX - 1, err) != 0)

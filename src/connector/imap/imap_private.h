@@ -264,7 +264,8 @@ int imap_folder_place(struct session *s, struct arena *arena, const char *const 
 	size_t part_count, struct folder *folder_r, bool *changed_r, struct err *err);
 int imap_folder_make(struct session *s, const struct folder *folders, size_t count, bool *made_r,
 	struct err *errs, struct err *err);
-int imap_subscribe(struct session *s, const struct folder *folders, size_t count, struct err *err);
+int imap_subscribe(struct session *s, const struct folder *folders, size_t count, struct err *errs,
+	struct err *err);
 
 /* select.c */
 /* Sends SELECT (EXAMINE for a source) without waiting, unless `reuse` and that folder was the last
