@@ -40,11 +40,14 @@ begin_list_return(struct session *s)
 	command_add(s, ")");
 }
 
-/* MAILBOXID travels alone: asked for among other items, Cyrus 3.6 answers with freed memory. */
+/* MAILBOXID travels alone, so that a server which does not have it says so about nothing else.
+ * Cyrus IMAP (3.6) is not asked: it answers STATUS with freed memory in its place, which may hold
+ * line ends as well as another folder's id. */
 static bool
 asks_ids(const struct session *s)
 {
-	return session_has(s, HAS_OBJECTID | HAS_LIST_STATUS) && !s->no_mailboxid;
+	return session_has(s, HAS_OBJECTID | HAS_LIST_STATUS) && !s->no_mailboxid &&
+	       strstr(s->server, "Cyrus") == NULL;
 }
 
 /* 0; or 1: the server does not understand it after all. */
