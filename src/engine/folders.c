@@ -11,12 +11,15 @@
 
 #include "base/banned.h"
 
-#define PLAIN_LEVELS 2 /* of folder_plain_part() */
+#define PLAIN_LEVELS 2              /* of folder_plain_part() */
+#define KNOWN_MAX    ((size_t)1000) /* messages that tell a renamed folder */
 
 struct prepare {
 	struct job *job;
 	struct ledger_folder *rows; /* of the account */
 	size_t row_count;
+	struct ledger_batch *doubts; /* while renames are followed */
+	size_t doubt_count;
 };
 
 static int
@@ -44,33 +47,92 @@ row_is_current(const struct ledger_folder *row, const struct folder *folder)
 
 /* ---- renamed and gone at the source ---- */
 
-/* Does the folder hold the messages the ledger knows of the row? Up to a thousand are compared by
- * UID, size and date; one that differs is proof against it. */
-static int
-holds_known(struct job *job, const struct ledger_folder *row, const struct folder *folder,
-	bool *holds_r, struct err *err)
+/* The row's folder stands where it stood: same name, same UIDVALIDITY. */
+static bool
+is_in_place(const struct prepare *p, const struct ledger_folder *row)
 {
-	struct side *source = &job->source;
+	const struct folder *now = folder_list_find(&p->job->source_folders, row->source_key);
+
+	return is_listed(now) && now->uidvalidity == row->source_uidvalidity;
+}
+
+/* Another row's folder, standing where it stood. */
+static bool
+is_taken(const struct prepare *p, const struct folder *folder)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (row_is_current(&p->rows[i], folder) && is_in_place(p, &p->rows[i]))
+			return true;
+	return false;
+}
+
+/* What the ledger knows of a message of the source; size 0: not known. */
+struct known {
+	uint32_t uid;
+	uint64_t size;
+	int64_t received;
+};
+
+/* Up to KNOWN_MAX messages of the row: those with an end and those on their way. */
+static int
+load_known(struct prepare *p, const struct ledger_folder *row, struct known *known, size_t *count_r,
+	struct err *err)
+{
 	struct ledger_item *items;
+	size_t count, n = 0;
+
+	if (ledger_items(p->job->ledger, row->id, 1, UINT32_MAX, KNOWN_MAX, &items, &count, err) <
+		0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (items[i].state == ITEM_FAILED || items[i].state == ITEM_VANISHED)
+			continue; /* perhaps never seen: no date, no size */
+		known[n].uid = items[i].uid;
+		known[n].size = items[i].state == ITEM_LANDED ? items[i].size : 0;
+		known[n++].received = items[i].received;
+	}
+	ledger_items_free(items, count);
+	for (size_t b = 0; b < p->doubt_count; b++) {
+		const struct ledger_batch *batch = &p->doubts[b];
+		for (size_t i = 0; batch->folder == row->id && i < batch->count && n < KNOWN_MAX;
+			i++) {
+			known[n].uid = batch->entries[i].uid;
+			known[n].size = batch->entries[i].received_size;
+			known[n++].received = batch->entries[i].source_received;
+		}
+	}
+	*count_r = n;
+	return 0;
+}
+
+static bool
+known_eq(const struct known *known, const struct item *item)
+{
+	return known->received == item->received && (known->size == 0 || known->size == item->size);
+}
+
+/* Does the folder hold the messages the ledger knows of the row? Compared by UID, size and date;
+ * one that differs is proof against it. *known_r: there was something to compare. */
+static int
+holds_known(struct prepare *p, const struct ledger_folder *row, const struct folder *folder,
+	bool *known_r, bool *holds_r, struct err *err)
+{
+	struct side *source = &p->job->source;
+	struct known *known = xcalloc(KNOWN_MAX, sizeof *known);
 	struct uidset set = { 0 };
 	struct message *message;
-	size_t count, same = 0, other = 0;
-	int ret;
+	size_t count = 0, same = 0, other = 0;
+	int ret = load_known(p, row, known, &count, err);
 
-	*holds_r = false;
-	if (ledger_items(job->ledger, row->id, 1, UINT32_MAX, 1000, &items, &count, err) < 0)
-		return -1;
 	for (size_t i = 0; i < count; i++)
-		uidset_add(&set, items[i].uid, items[i].uid);
-	ret = count == 0 ? 0
-			 : source->c->fetch_start(source->session, folder, &set, FETCH_META, err);
+		uidset_add(&set, known[i].uid, known[i].uid);
+	if (ret == 0 && count > 0)
+		ret = source->c->fetch_start(source->session, folder, &set, FETCH_META, err);
 	while (count > 0 && ret == 0 &&
 		(ret = source->c->fetch_next(source->session, &message, err)) == 1) {
 		for (size_t i = 0; i < count; i++)
-			if (items[i].uid == message->item->uid) {
-				bool eq = items[i].received == message->item->received &&
-					  (items[i].size == message->item->size ||
-						  items[i].state != ITEM_LANDED);
+			if (known[i].uid == message->item->uid) {
+				bool eq = known_eq(&known[i], message->item);
 				same += eq;
 				other += !eq;
 				break;
@@ -78,21 +140,15 @@ holds_known(struct job *job, const struct ledger_folder *row, const struct folde
 		message_free(&message);
 		ret = 0;
 	}
+	*known_r = count > 0;
 	*holds_r = same > 0 && other == 0;
 	uidset_clear(&set);
-	ledger_items_free(items, count);
+	free(known);
 	return ret;
 }
 
-static bool
-is_known_key(const struct prepare *p, const char *key)
-{
-	for (size_t i = 0; i < p->row_count; i++)
-		if (strcmp(p->rows[i].source_key, key) == 0)
-			return true;
-	return false;
-}
-
+/* The folder that the row's is called now: with its UIDVALIDITY and its messages; where it has
+ * none, its MAILBOXID decides. *found_r: NULL = there is none. */
 static int
 find_renamed(struct prepare *p, const struct ledger_folder *row, const struct folder **found_r,
 	struct err *err)
@@ -102,18 +158,15 @@ find_renamed(struct prepare *p, const struct ledger_folder *row, const struct fo
 	*found_r = NULL;
 	for (size_t i = 0; i < list->count && *found_r == NULL; i++) {
 		const struct folder *f = &list->folders[i];
-		bool holds;
-		if (!is_listed(f) || f->space != SPACE_PERSONAL || is_known_key(p, f->key) ||
-			f->uidvalidity != row->source_uidvalidity)
+		bool known, holds, same_id;
+		if (!is_listed(f) || f->space != SPACE_PERSONAL ||
+			f->uidvalidity != row->source_uidvalidity || is_taken(p, f))
 			continue;
-		if (f->mailboxid != NULL && row->source_mailboxid != NULL) {
-			if (strcmp(f->mailboxid, row->source_mailboxid) == 0)
-				*found_r = f;
-			continue;
-		}
-		if (holds_known(p->job, row, f, &holds, err) < 0)
+		if (holds_known(p, row, f, &known, &holds, err) < 0)
 			return -1;
-		if (holds)
+		same_id = f->mailboxid != NULL && row->source_mailboxid != NULL &&
+			  strcmp(f->mailboxid, row->source_mailboxid) == 0;
+		if (holds || (!known && same_id))
 			*found_r = f;
 	}
 	return 0;
@@ -149,52 +202,121 @@ shown(const struct folder *folder)
 	return str_take(&s);
 }
 
-/* A row whose folder is not listed any more: renamed, or gone. */
+/* The scan will tell which of its messages are not. */
 static int
-follow_row(struct prepare *p, struct ledger_folder *row, struct err *err)
+there_again(struct prepare *p, struct ledger_folder *row, struct err *err)
 {
-	struct job *job = p->job;
-	const struct folder *now = NULL;
 	struct uidset all = { 0 };
 
-	if (find_renamed(p, row, &now, err) < 0)
-		return -1;
-	if (now != NULL) {
-		char *name = shown(now);
-		job_note(job, name, EVENT_NOTE, ERR_NONE,
-			"renamed at the source, was %s: goes on into %s", row->source_name,
-			row->target_name);
-		set_string(&row->renamed_from, row->source_name);
-		set_string(&row->source_key, now->key);
-		set_string(&row->source_name, name);
-		row->gone_round = 0;
-		free(name);
-		return ledger_folder_put(job->ledger, row, err);
+	uidset_add(&all, 1, UINT32_MAX);
+	ledger_items_gone(p->job->ledger, row->id, &all, 0);
+	uidset_clear(&all);
+	row->gone_round = 0;
+	return ledger_folder_put(p->job->ledger, row, err);
+}
+
+static int
+follow_renamed(
+	struct prepare *p, struct ledger_folder *row, const struct folder *now, struct err *err)
+{
+	char *name = shown(now);
+
+	job_note(p->job, name, EVENT_NOTE, ERR_NONE,
+		"renamed at the source, was %s: goes on into %s", row->source_name,
+		row->target_name);
+	set_string(&row->renamed_from, row->source_name);
+	set_string(&row->source_key, now->key);
+	set_string(&row->source_name, name);
+	free(name);
+	return row->gone_round != 0 ? there_again(p, row, err)
+				    : ledger_folder_put(p->job->ledger, row, err);
+}
+
+static uint64_t
+on_their_way(const struct prepare *p, const struct ledger_folder *row)
+{
+	uint64_t count = 0;
+
+	for (size_t b = 0; b < p->doubt_count; b++)
+		if (p->doubts[b].folder == row->id)
+			count += p->doubts[b].count;
+	return count;
+}
+
+/* What was found in the folder and not read before it went cannot be had any more: it is named, and
+ * no longer waited for. */
+static int
+say_gone(struct prepare *p, struct ledger_folder *row, struct err *err)
+{
+	struct job *job = p->job;
+	struct uidset all = { 0 };
+	uint64_t ended = on_their_way(p, row);
+
+	for (int s = 1; s < ITEM_STATES; s++)
+		ended += row->counts.by_state[s];
+	if (row->counts.found > ended) {
+		job_note(job, row->source_name, EVENT_WARNING, ERR_NONE,
+			"no longer at the source; %llu of its messages were not copied before it "
+			"went; nothing is removed from the target",
+			(unsigned long long)(row->counts.found - ended));
+		ledger_folder_found(
+			job->ledger, row->id, ended, row->counts.bytes_landed, row->scanned_round);
+	} else {
+		job_note(job, row->source_name, EVENT_NOTE, ERR_NONE,
+			"no longer at the source; nothing is removed from the target");
 	}
-	if (row->gone_round != 0)
-		return 0;
 	row->gone_round = job->local->round;
-	job_note(job, row->source_name, EVENT_NOTE, ERR_NONE,
-		"no longer at the source; nothing is removed from the target");
 	uidset_add(&all, 1, UINT32_MAX);
 	ledger_items_gone(job->ledger, row->id, &all, job->local->round);
 	uidset_clear(&all);
 	return ledger_folder_put(job->ledger, row, err);
 }
 
+/* Renames first, so that a name which another folder bears by now is told from a folder that was
+ * made anew (its rows are looked for in it: rematch.c). */
 static int
-follow_renames(struct prepare *p, struct err *err)
+follow_rows(struct prepare *p, struct err *err)
 {
 	for (size_t i = 0; i < p->row_count; i++) {
 		struct ledger_folder *row = &p->rows[i];
-		if (is_listed(folder_list_find(&p->job->source_folders, row->source_key)))
+		const struct folder *now = NULL;
+		if (is_in_place(p, row) && row->gone_round == 0)
 			continue;
-		if (p->job->readonly)
+		if (is_in_place(p, row)) {
+			if (there_again(p, row, err) < 0)
+				return -1;
 			continue;
-		if (follow_row(p, row, err) < 0)
+		}
+		if (find_renamed(p, row, &now, err) < 0 ||
+			(now != NULL && follow_renamed(p, row, now, err) < 0))
+			return -1;
+	}
+	for (size_t i = 0; i < p->row_count; i++) {
+		struct ledger_folder *row = &p->rows[i];
+		const struct folder *now =
+			folder_list_find(&p->job->source_folders, row->source_key);
+		if (row->gone_round != 0 || is_in_place(p, row) ||
+			(is_listed(now) && !is_taken(p, now)))
+			continue;
+		if (say_gone(p, row, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+static int
+follow_renames(struct prepare *p, struct err *err)
+{
+	int ret;
+
+	if (p->job->readonly || p->row_count == 0)
+		return 0;
+	if (ledger_doubts(p->job->ledger, p->job->account->id, &p->doubts, &p->doubt_count, err) <
+		0)
+		return -1;
+	ret = follow_rows(p, err);
+	ledger_batches_free(p->doubts, p->doubt_count);
+	return ret;
 }
 
 /* ---- planning ---- */

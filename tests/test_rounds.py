@@ -1,0 +1,225 @@
+"""Servers in use, and later rounds: what people do at the source and at the target meanwhile.
+
+Every message has a number in its subject, so that a folder's content is a list of numbers. What
+is compared is the whole account: folders, numbers, flags.
+"""
+
+import json
+import re
+import time
+
+from corpus.boxes import Box, fill_account
+from corpus.messages import Mail, plain
+from lib.account import show_path, state_of
+from lib.bench import wait_for
+from lib.haul import Haul
+from lib.imap import Client
+from lib.testing import check, check_equal, check_in, test
+from servers.cyrus import Cyrus
+from servers.dovecot import Dovecot
+from standins.standin import Proxy, Standin
+
+NUMBER = re.compile(rb"^Subject: Message (\d+)\r$", re.M)
+
+
+def numbered(first, count, size=300):
+    """[Mail] with the numbers from `first` on, every third one read."""
+    return [plain(n, size, ("\\Seen",) if n % 3 == 0 else ()) for n in range(first, first + count)]
+
+
+def number_of(message):
+    return int(NUMBER.search(message.body.head).group(1))
+
+
+def content(server, user="ann", empty=False):
+    """{folder: [numbers in order]}; empty folders only when asked for."""
+    return {show_path(path): [number_of(m) for m in folder.messages]
+            for path, folder in state_of(server, user).items() if folder.messages or empty}
+
+
+def flags_of(server, user="ann"):
+    """{(folder, number): flags}"""
+    return {(show_path(path), number_of(m)): set(m.flags)
+            for path, folder in state_of(server, user).items() for m in folder.messages}
+
+
+def unordered(folders):
+    return {name: sorted(numbers) for name, numbers in folders.items()}
+
+
+def log_in(server, user="ann"):
+    return Client(server.port).login(user, server.users[user])
+
+
+def uids_by_number(client, folder):
+    client.select(folder)
+    return {number_of(m): m.uid for m in client.messages()}
+
+
+class Hand:
+    """What a person does in a mail program: on messages by their numbers."""
+
+    def __init__(self, server, user="ann"):
+        self.client = log_in(server, user)
+
+    def pick(self, folder, numbers):
+        known = uids_by_number(self.client, folder)
+        return ",".join(str(known[n]) for n in numbers).encode()
+
+    def expunge(self, folder, *numbers):
+        uids = self.pick(folder, numbers)
+        self.client.cmd(b"UID STORE %s +FLAGS (\\Deleted)" % uids)
+        self.client.cmd(b"UID EXPUNGE " + uids)
+
+    def move(self, folder, to, *numbers):
+        self.client.cmd(b"UID MOVE %s {}" % self.pick(folder, numbers), to.encode())
+
+    def flag(self, folder, how, flags, *numbers):
+        self.client.cmd(b"UID STORE %s %sFLAGS (%s)" % (
+            self.pick(folder, numbers), how.encode(), flags.encode()))
+
+    def add(self, folder, mails):
+        self.client.fill(folder, mails)
+
+    def remake(self, folder, keep=True):
+        """The folder is made anew, with or without its messages: another UIDVALIDITY."""
+        aside = folder + "-aside"
+        self.client.create(aside)
+        if keep:
+            self.client.select(folder, readonly=True)
+            self.client.cmd(b"COPY 1:* {}", aside.encode())
+        self.client.cmd("UNSELECT", check=False)
+        self.client.select("INBOX", readonly=True)
+        self.client.delete(folder)
+        self.client.rename(aside, folder)
+
+    def uidvalidity(self, folder):
+        return self.client.select(folder, readonly=True)["uidvalidity"]
+
+    def close(self):
+        self.client.logout()
+
+
+def account(report, user="ann"):
+    return next(a for a in report["accounts"] if a["source"] == user)
+
+
+def folder_row(report, source):
+    """The row of the report that has this name at the source and is still there."""
+    rows = [f for f in account(report)["folders"] if f["source"] == source]
+    check(rows, "no folder %s in the report" % source)
+    return rows[-1]
+
+
+def check_sums(report):
+    """found = copied + adopted + skipped + failed + held + vanished, everywhere."""
+    rows = [("totals", report["totals"])]
+    for one in report["accounts"]:
+        rows.append((one["source"], one["items"]))
+        rows += [(f["source"], f["items"]) for f in one["folders"]]
+    for what, row in rows:
+        ended = sum(row[k] for k in ("copied", "adopted", "skipped", "failed", "held", "vanished"))
+        check_equal((row["found"], row["open"], row["surplus"], row["in_doubt"]),
+                    (ended, 0, 0, 0), "sums of %s" % what)
+
+
+def report_text(haul):
+    with open(haul.logs()[-1] + "/report.txt") as f:
+        return f.read()
+
+
+# --- between two rounds
+
+START = [Box("INBOX", numbered(1, 12), True), Box("Work", numbered(20, 8), True),
+         Box("Old", numbered(40, 5)), Box("Gone", numbered(50, 4)),
+         Box("Projects/A", numbered(60, 3))]
+
+
+def at_the_source(hand):
+    hand.expunge("INBOX", 2, 3)
+    hand.add("INBOX", numbered(100, 3))
+    hand.move("Work", "INBOX", 20, 21)
+    hand.client.rename("Old", "Projects/Older")
+    hand.client.delete("Gone")
+    hand.client.create("New")
+    hand.add("New", numbered(70, 2))
+    hand.flag("Work", "+", "\\Flagged", 22)
+    hand.flag("Work", "+", "\\Answered Hot", 23)
+    hand.flag("Work", "-", "\\Seen", 24)
+    hand.flag("Work", "+", "\\Answered", 25, 26)
+
+
+def at_the_target(hand):
+    hand.expunge("INBOX", 5)
+    hand.move("INBOX", "Work", 6)
+    hand.flag("Work", "+", "\\Seen \\Flagged", 25)
+    hand.flag("Work", "+", "Mine", 27)
+
+
+AFTER = {"INBOX": [1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 100, 101, 102, 20, 21],
+         "Work": [20, 21, 22, 23, 24, 25, 26, 27, 6], "Old": [40, 41, 42, 43, 44],
+         "Gone": [50, 51, 52, 53], "Projects/A": [60, 61, 62], "New": [70, 71]}
+
+
+def second_round(bench, source, target):
+    """Changes on both sides between two rounds; a third round then moves nothing."""
+    fill_account(source, "ann", START, strict=True)
+    haul = Haul(bench, source, target)
+    haul.run()
+    haul.must_match("ann")
+    check_sums(haul.report())
+    for server, do in (source, at_the_source), (target, at_the_target):
+        hand = Hand(server)
+        do(hand)
+        hand.close()
+    untouched = flags_of(target)
+    haul.run()
+    check_equal(unordered(content(target)), unordered(AFTER), "the target after round 2")
+    check_flags(flags_of(target), untouched)
+    check_named(haul)
+    haul.must_move_nothing("ann")
+    check_sums(haul.report())
+    return haul
+
+
+def check_flags(have, untouched):
+    changed = {("Work", 22): {"\\Flagged"}, ("Work", 23): {"\\Answered", "Hot"},
+               ("Work", 24): set(), ("Work", 26): {"\\Answered"}}
+    for (folder, number), before in changed.items():
+        more = {"\\Seen"} & untouched[folder, number] if number != 24 else set()
+        check_equal(have[folder, number], before | more, "flags of %d in %s" % (number, folder))
+    for key, flags in untouched.items():
+        if key not in changed:
+            check_equal(have[key], flags, "flags of %d in %s, not changed here" % key[::-1])
+
+
+def check_named(haul):
+    report, text = haul.report(), report_text(haul)
+    check_sums(report)
+    check_equal(report["round"], 2, "round")
+    renamed = folder_row(report, "Projects/Older")
+    check_equal((renamed["target"], renamed["renamed_from"], renamed["items"]["copied"]),
+                ("Old", "Old", 5), "the renamed folder")
+    gone = folder_row(report, "Gone")
+    check_equal((gone["gone_round"], gone["items"]["gone"]), (2, 4), "the deleted folder")
+    check_equal(folder_row(report, "INBOX")["items"]["gone"], 2, "gone from INBOX")
+    check_equal(folder_row(report, "Work")["items"]["gone"], 2, "moved away from Work")
+    check_equal(report["totals"]["gone"], 8, "gone in all")
+    check_in("renamed at the source, was Old: goes on into Old", text, "report.txt")
+    check_in("Gone: no longer at the source", text, "report.txt")
+    check_in("changed on the target too", text, "report.txt")
+
+
+@test(timeout=60)
+def test_second_round_dovecot(bench):
+    """Both sides were used between two rounds."""
+    second_round(bench, Dovecot(bench, {"ann": "secret"}),
+                 Dovecot(bench, {"ann": "secret"}, store="maildir"))
+
+
+@test(timeout=60, root=True)
+def test_second_round_cyrus(bench):
+    """The same between two Cyrus servers, whose folders have a MAILBOXID."""
+    second_round(bench, Cyrus(bench, {"ann": "secret"}), Cyrus(bench, {"ann": "secret"}))
+
+
