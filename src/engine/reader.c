@@ -28,7 +28,11 @@
 #define HOLD_UP_MS         (10 * 60 * 1000) /* a writer that takes nothing for so long */
 #define KEEPALIVE_MS       60000u
 
-enum op_kind { OP_SCAN, OP_FETCH };
+enum op_kind {
+	OP_SCAN,
+	OP_FETCH,
+	OP_MISSING /* asked for and not given: are they still listed? */
+};
 
 struct scanned {
 	uint32_t uid;
@@ -212,9 +216,17 @@ add_message(struct reader *r, struct work_folder *wf, struct message **message, 
 	struct job *job = r->job;
 	const struct batch_limits *limits = &job->limits;
 	uint64_t bytes = (*message)->body_bytes;
-	bool alone = travels_alone(job, *message, wf->source.key);
-	bool streaming = spool_is_ring((*message)->body);
+	bool alone, streaming;
 	struct store_entry *entry;
+
+	if ((*message)->body == NULL) {
+		put_failed(job, wf, (*message)->item, 0, ITEM_FAILED, ERR_PROTOCOL,
+			"the source gives no body");
+		message_free(message);
+		return 0;
+	}
+	alone = travels_alone(job, *message, wf->source.key);
+	streaming = spool_is_ring((*message)->body);
 
 	if (limits->message_max != 0 && bytes > limits->message_max) {
 		put_failed(job, wf, (*message)->item, bytes, ITEM_FAILED, ERR_TOOBIG,
@@ -468,7 +480,7 @@ start_op(struct reader *r, struct op *op, struct err *err)
 	struct side *source = &r->job->source;
 
 	if (source->c->fetch_start(source->session, &op->folder->source, &op->set,
-		    op->kind == OP_SCAN ? FETCH_META : FETCH_BODY, err) < 0) {
+		    op->kind == OP_FETCH ? FETCH_BODY : FETCH_META, err) < 0) {
 		op_free(&op);
 		return -1;
 	}
@@ -559,27 +571,71 @@ top_up(struct reader *r, struct err *err)
 	return 0;
 }
 
-/* What was asked for and never came: gone since the scan, or refused by the server. */
 static void
-end_fetch(struct reader *r, struct op *op, const struct err *refused)
+put_missing(struct reader *r, const struct op *op, enum item_state state, unsigned reason,
+	const char *text)
 {
-	struct job *job = r->job;
-
-	r->fetches--;
 	for (size_t i = 0; i < op->set.count; i++)
 		for (uint32_t uid = op->set.ranges[i].first;; uid++) {
 			struct item item = { .uid = uid, .received = ITEM_DATE_NONE };
-			if (refused->code == ERR_NONE)
-				put_failed(
-					job, op->folder, &item, 0, ITEM_VANISHED, ERR_VANISHED, "");
-			else if (!op->single)
-				uidset_add(&op->folder->again, uid, uid);
-			else
-				put_failed(job, op->folder, &item, 0, ITEM_FAILED, refused->code,
-					refused->text);
+			put_failed(r->job, op->folder, &item, 0, state, reason, text);
 			if (uid == op->set.ranges[i].last)
 				break;
 		}
+}
+
+static void
+ask_again(struct op *op)
+{
+	for (size_t i = 0; i < op->set.count; i++)
+		uidset_add(&op->folder->again, op->set.ranges[i].first, op->set.ranges[i].last);
+}
+
+/* What was asked for and did not come. A server may have lost a message that it lists, so gone is
+ * only what it does not list any more; the rest is asked for once more, one by one, and has failed
+ * when it does not come then. */
+static int
+end_fetch(struct reader *r, struct op *op, const struct err *refused, struct err *err)
+{
+	struct op *missing;
+
+	r->fetches--;
+	if (op->set.count == 0)
+		return 0;
+	if (op->single && refused->code != ERR_NONE) {
+		put_missing(r, op, ITEM_FAILED, refused->code, refused->text);
+		return 0;
+	}
+	if (refused->code != ERR_NONE) {
+		ask_again(op);
+		return 0;
+	}
+	missing = xcalloc(1, sizeof *missing);
+	missing->kind = OP_MISSING;
+	missing->folder = op->folder;
+	missing->single = op->single;
+	missing->set = op->set;
+	memset(&op->set, 0, sizeof op->set);
+	return start_op(r, missing, err);
+}
+
+/* op->set has lost what the server still lists; op->scanned has it. */
+static void
+end_missing(struct reader *r, struct op *op, const struct err *refused)
+{
+	if (refused->code != ERR_NONE) {
+		put_missing(r, op, ITEM_FAILED, refused->code, refused->text);
+		return;
+	}
+	put_missing(r, op, ITEM_VANISHED, ERR_VANISHED, "");
+	uidset_clear(&op->set);
+	for (size_t i = 0; i < op->scanned_count; i++)
+		uidset_add(&op->set, op->scanned[i].uid, op->scanned[i].uid);
+	if (op->single)
+		put_missing(r, op, ITEM_FAILED, ERR_REFUSED,
+			"the source lists this message and does not give it");
+	else
+		ask_again(op);
 }
 
 static void
@@ -637,6 +693,12 @@ take_answer(struct reader *r, struct err *err)
 		message_free(&message);
 		return 0;
 	}
+	if (ret == 1 && op->kind == OP_MISSING) {
+		add_scanned(op, message->item);
+		uidset_remove(&op->set, message->item->uid);
+		message_free(&message);
+		return 0;
+	}
 	if (ret == 1) {
 		uidset_remove(&op->set, message->item->uid);
 		return add_message(r, op->folder, &message, err);
@@ -652,8 +714,10 @@ take_answer(struct reader *r, struct err *err)
 		give_up_folder(r, op, &refused);
 	else if (ret == 0 && op->kind == OP_SCAN)
 		ret = end_scan(r, op, err);
+	else if (ret == 0 && op->kind == OP_FETCH)
+		ret = end_fetch(r, op, &refused, err);
 	else if (ret == 0)
-		end_fetch(r, op, &refused);
+		end_missing(r, op, &refused);
 	op_free(&op);
 	return ret;
 }
