@@ -41,6 +41,7 @@ struct pending {
 struct client {
 	int fd;
 	bool greeted, broken; /* broken: does not read, to be dropped */
+	bool behind;          /* has not read yet what it was sent before this look */
 	int64_t deadline;     /* for its hello */
 	struct str in, out;
 	uint64_t seq;      /* of the last event it was given */
@@ -289,6 +290,15 @@ send_events(struct control *control)
 	} while (count == EVENTS_AT_ONCE && ++rounds < ROUNDS_MAX);
 }
 
+/* Who is behind gets no picture until it has caught up; events queued in the same look are no
+ * reason to wait. */
+static void
+mark_behind(struct control *control)
+{
+	for (size_t i = 0; i < control->client_count; i++)
+		control->clients[i]->behind = control->clients[i]->out.len > 0;
+}
+
 static void
 send_snapshots(struct control *control, int64_t now)
 {
@@ -297,7 +307,7 @@ send_snapshots(struct control *control, int64_t now)
 	for (size_t i = 0; i < control->client_count; i++) {
 		struct client *client = control->clients[i];
 
-		if (!client->greeted || client->out.len > 0 || now < client->next_snapshot)
+		if (!client->greeted || client->behind || now < client->next_snapshot)
 			continue;
 		if (!fresh)
 			engine_snapshot(control->config.engine, control->snapshot);
@@ -372,6 +382,7 @@ look_once(struct control *control)
 	}
 	poll(polled, (nfds_t)(count + 2), count > 0 ? LOOK_MS : IDLE_MS);
 	now = clock_ms();
+	mark_behind(control);
 	send_events(control);
 	send_snapshots(control, now);
 	serve_clients(control, polled + 2, count, now);
@@ -390,11 +401,14 @@ flush_clients(struct control *control)
 	int64_t until = clock_ms() + FLUSH_MS;
 	bool unread = true;
 
+	engine_snapshot(
+		control->config.engine, control->snapshot); /* its number, for the test below */
 	while (unread && clock_ms() < until) {
 		struct pollfd none[CLIENTS_MAX];
 
 		unread = false;
 		memset(none, 0, sizeof none);
+		mark_behind(control);
 		send_events(control);
 		send_snapshots(control, INT64_MAX - SNAPSHOT_MS);
 		serve_clients(control, none, control->client_count, clock_ms());
