@@ -10,7 +10,7 @@
 #include "base/banned.h"
 
 /* The target's answer for one change. */
-enum verdict { VERDICT_GONE, VERDICT_WRITE, VERDICT_THERE, VERDICT_TOUCHED };
+enum verdict { VERDICT_GONE, VERDICT_WRITE, VERDICT_THERE, VERDICT_TOUCHED, VERDICT_REFUSED };
 
 static bool
 same(const struct flag_change *c, const struct item *now, unsigned flags, const char *keywords)
@@ -62,12 +62,14 @@ ask_target(struct job *job, const struct work *work, enum verdict *verdicts, str
 	return ret;
 }
 
-/* Writes all changes that end in the flags of changes[first] with one command. */
+/* Writes all changes that end in the flags of changes[first] with one command. A refusal is a
+ * remark: new mail does not wait for it, and the next round tries again. */
 static int
 write_group(struct job *job, const struct work *work, enum verdict *verdicts, size_t first,
 	struct err *err)
 {
 	const struct flag_change *f = &work->changes[first];
+	enum verdict verdict = VERDICT_THERE;
 	struct uidset set = { 0 };
 	int ret;
 
@@ -77,10 +79,20 @@ write_group(struct job *job, const struct work *work, enum verdict *verdicts, si
 			!keywords_eq(c->new_keywords, f->new_keywords))
 			continue;
 		uidset_add(&set, c->target_uid, c->target_uid);
-		verdicts[i] = VERDICT_THERE;
 	}
 	ret = job->target.c->flags_set(job->target.session, &work->folder->target, &set,
 		f->new_flags, f->new_keywords, err);
+	if (ret < 0 && (err->code == ERR_BAD || !err_is_link(err->code)) &&
+		err->code != ERR_CANCELLED) {
+		job_note(job, work->folder->plan->source_name, EVENT_WARNING, err->code,
+			"new flags of %llu messages are not carried: %s",
+			(unsigned long long)uidset_size(&set), err->text);
+		verdict = VERDICT_REFUSED;
+		ret = 0;
+	}
+	for (size_t i = first; i < work->change_count; i++)
+		if (verdicts[i] == VERDICT_WRITE && uidset_has(&set, work->changes[i].target_uid))
+			verdicts[i] = verdict;
 	uidset_clear(&set);
 	return ret;
 }
