@@ -21,3 +21,13 @@ src_runner_test_engine_contract_LDADD = src/runner/librunner.a src/engine/libeng
 src_runner_test_control_SOURCES = src/runner/test_control.c \
 	src/runner/fake_engine.c src/runner/fake_engine.h
 src_runner_test_control_LDADD = $(src_runner_test_engine_contract_LDADD)
+
+check_PROGRAMS += src/runner/test_engine_local
+UNIT_TESTS += src/runner/test_engine_local
+TSAN_TESTS += src/runner/test_engine_local
+src_runner_test_engine_local_SOURCES = src/runner/test_engine_local.c
+src_runner_test_engine_local_LDADD = src/runner/librunner.a src/report/libreport.a \
+	src/engine/libengine.a src/engine/ledger/libledger.a src/connector/libconnector.a \
+	src/users/libusers.a src/profile/libprofile.a src/net/libnet.a src/mail/libmail.a \
+	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	$(INIPARSER_LIBS) -lpthread
