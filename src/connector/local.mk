@@ -35,6 +35,6 @@ src_connector_imap_test_ring_LDADD = $(CONNECTOR_TEST_LIBS)
 FUZZERS += src/connector/imap/fuzz_wire
 src_connector_imap_fuzz_wire_SOURCES = src/connector/imap/fuzz_wire.c
 src_connector_imap_fuzz_wire_LDADD = $(CONNECTOR_TEST_LIBS)
-EXTRA_DIST += src/connector/imap/fuzz_wire.dict tests/fuzz/wire/fetch tests/fuzz/wire/ring \
+EXTRA_DIST += doc/connector.md doc/imap-quirks.md src/connector/imap/fuzz_wire.dict tests/fuzz/wire/fetch tests/fuzz/wire/ring \
 	tests/fuzz/wire/list tests/fuzz/wire/xlist tests/fuzz/wire/store tests/fuzz/wire/login \
 	tests/fuzz/wire/plain
