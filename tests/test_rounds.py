@@ -223,3 +223,107 @@ def test_second_round_cyrus(bench):
     second_round(bench, Cyrus(bench, {"ann": "secret"}), Cyrus(bench, {"ann": "secret"}))
 
 
+# --- while a run is at work
+
+LINE = b"all of the work and none of the play " * 2 + b"\r\n"
+LARGE = 1 << 20
+
+
+def large(number):
+    mail = plain(number)
+    return mail._replace(body=mail.body + LINE * (LARGE // len(LINE)))
+
+
+class Held:
+    """A run whose target stands still while the source's INBOX is being copied: everything else was
+    counted and not read yet."""
+
+    def __init__(self, haul, folders):
+        self.haul, self.target = haul, haul.target
+        self.process = haul.spawn("run", "PROFILE")
+        wait_for(lambda: self.counted() >= folders, 60, "folders counted")
+        self.target.freeze()
+        landed = {row["source_name"] for row in haul.sql(
+            "SELECT DISTINCT source_name FROM item JOIN folder ON folder.id = item.folder")}
+        check(landed <= {"INBOX"}, "held too late: %s" % landed)
+
+    def counted(self):
+        try:
+            return self.haul.sql("SELECT count(*) AS n FROM folder WHERE scanned_round > 0")[0]["n"]
+        except Exception:  # no ledger yet
+            return 0
+
+    def go_on(self, expect=0):
+        self.target.thaw()
+        code = self.process.wait(120)
+        check_equal(code, expect, "exit code\n%s\n%s" % (self.process.output(),
+                                                         self.haul.debug_log()))
+
+
+BUSY = [Box("INBOX", [large(n) for n in range(1, 31)], True)] + [
+    Box("F%d" % k, numbered(100 * k, 6)) for k in range(1, 7)]
+
+
+def in_order_of_work(haul):
+    rows = haul.sql("SELECT source_name FROM folder ORDER BY id")
+    return [row["source_name"] for row in rows if row["source_name"] != "INBOX"]
+
+
+def use_the_source(hand, folders):
+    """The folders in the order in which they will be read; the first number of Fk is 100 k."""
+    a, b, c, d, e, f = folders
+    first = {name: 100 * int(name[1:]) for name in folders}
+    hand.expunge(a, first[a] + 1, first[a] + 3)
+    hand.add(b, numbered(first[b] + 6, 2))
+    hand.move(c, "INBOX", first[c], first[c] + 1)
+    hand.flag(d, "+", "\\Answered Urgent", first[d])
+    hand.flag(d, "-", "\\Seen", first[d] + 3)
+    hand.client.rename(e, "Renamed")
+    hand.client.delete(f)
+
+
+def while_at_work(bench, source, target):
+    fill_account(source, "ann", BUSY, strict=True)
+    haul = Haul(bench, source, target, run={"batch_messages": 4})
+    held = Held(haul, len(BUSY))
+    folders = in_order_of_work(haul)
+    hand = Hand(source)
+    use_the_source(hand, folders)
+    held.go_on()
+    check_first_round(haul, folders)
+    haul.run()
+    check_equal(unordered(content(target)), unordered(content(source)), "the target after round 2")
+    check_equal(flags_of(target), flags_of(source), "flags after round 2")
+    check_sums(haul.report())
+    haul.must_move_nothing("ann")
+
+
+def check_first_round(haul, folders):
+    """Each of the differences is in the report, and what the target has is where it was."""
+    report, text = haul.report(), report_text(haul)
+    check_sums(report)
+    a, _, c, _, e, f = folders
+    check_equal(folder_row(report, a)["items"]["vanished"], 2, "vanished from " + a)
+    check_equal(folder_row(report, c)["items"]["vanished"], 2, "moved away from " + c)
+    for gone in e, f:
+        check_equal(folder_row(report, gone).get("gone_round"), 1, "round in which %s went" % gone)
+        check_in("%s: no longer at the source; 6 of its messages were not copied" % gone, text,
+                 "report.txt")
+    have, source = content(haul.target), content(haul.source)
+    for folder, numbers in have.items():
+        check(set(numbers) <= set(source[folder]), "mislabelled in %s: %s" % (folder, numbers))
+        check_equal(len(numbers), len(set(numbers)), "twice in " + folder)
+    check_equal(have["Renamed"], source["Renamed"], "the folder renamed before it was read")
+
+
+@test(timeout=60)
+def test_while_at_work_dovecot(bench):
+    """A second client expunges, adds, moves, re-flags, renames and deletes at the source."""
+    while_at_work(bench, Dovecot(bench, {"ann": "secret"}), Dovecot(bench, {"ann": "secret"}))
+
+
+@test(timeout=90, root=True)
+def test_while_at_work_cyrus(bench):
+    while_at_work(bench, Cyrus(bench, {"ann": "secret"}), Dovecot(bench, {"ann": "secret"}))
+
+
