@@ -43,6 +43,7 @@ struct digester {
 	enum line_fate fate; /* of this line, and of the lines folded below it */
 	enum first_line first;
 	bool first_named; /* the first line has at least one letter of a name */
+	bool has_colon;   /* this line, or one that it continues */
 	char name[NAME_MAX_BYTES];
 	size_t name_len;
 	size_t canon_len;
@@ -215,8 +216,11 @@ take_header_text(struct digester *d, const char *text, size_t len)
 	for (i = 0; i < len && (d->traits & TRAIT_8BIT_HEADER) == 0; i++)
 		if ((unsigned char)text[i] >= 0x80 || text[i] == '\0')
 			d->traits |= TRAIT_8BIT_HEADER;
-	if (d->line_len == 0 && text[0] != ' ' && text[0] != '\t')
+	if (d->line_len == 0 && text[0] != ' ' && text[0] != '\t') {
 		d->fate = LINE_OPEN; /* else folded: as the line above */
+		d->has_colon = false;
+	}
+	d->has_colon = d->has_colon || memchr(text, ':', len) != NULL;
 	if (d->fate == LINE_OPEN) {
 		size_t taken = read_name(d, text, len);
 
@@ -253,6 +257,8 @@ take_line_end(struct digester *d)
 			d->traits |= TRAIT_NO_HEADER;
 			d->first = FIRST_DONE;
 		}
+		if (d->line_len > 0 && !d->has_colon)
+			d->traits |= TRAIT_BAD_HEADER;
 		if (d->fate == LINE_OPEN && d->line_len > 0)
 			keep_line(d);
 		if (d->line_len == 0) {
@@ -348,8 +354,11 @@ digester_end(struct digester **digester, struct digests *digests_r)
 
 	if (d->pending_cr > 0)
 		end_bare_cr(d);
-	if (d->line_len > 0)
+	if (d->line_len > 0) {
+		if (d->in_header)
+			d->traits |= TRAIT_BAD_HEADER;
 		take_line_end(d);
+	}
 	if (d->bytes == 0)
 		d->traits |= TRAIT_EMPTY;
 	canon_flush(d);

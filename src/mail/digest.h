@@ -29,7 +29,8 @@ enum content_trait {
 	TRAIT_8BIT_HEADER = 8, /* a byte over 127 in the header, or a NUL, whose repair is one */
 	TRAIT_LONG_LINE = 16,  /* a line over 998 bytes */
 	TRAIT_EMPTY = 32,      /* no bytes at all */
-	TRAIT_NO_HEADER = 64   /* the first line is no header field */
+	TRAIT_NO_HEADER = 64,  /* the first line is no header field */
+	TRAIT_BAD_HEADER = 128 /* a header line has no colon, or no end */
 };
 
 /* Incremental; bytes may come in pieces cut anywhere. One thread. */

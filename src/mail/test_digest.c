@@ -30,6 +30,7 @@ digest(const char *bytes, size_t len, size_t piece, struct digests *digests_r)
 }
 
 /* A literal with its length, so that it may hold NULs. */
+#define NO_FIELD (TRAIT_NO_HEADER | TRAIT_BAD_HEADER)
 #define BYTES(s) s, sizeof(s) - 1
 
 static void
@@ -48,7 +49,7 @@ test_canonical(void)
 		{ BYTES("A: b\r\rx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
 		{ BYTES("A: b\r\n\r\nx"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
 		{ BYTES("A: b\r\n\r\nx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
-		{ BYTES("A: b"), BYTES("A: b\r\n"), 0 },
+		{ BYTES("A: b"), BYTES("A: b\r\n"), TRAIT_BAD_HEADER },
 		{ BYTES("A: b\r\n\r\na\r\r\nb\r\n"), BYTES("A: b\r\n\r\na\r\nb\r\n"),
 			TRAIT_BARE_CR },
 		{ BYTES("A: b\r\n\r\n\n\r\n\r"), BYTES("A: b\r\n\r\n\r\n\r\n\r\n"),
@@ -75,9 +76,9 @@ test_canonical(void)
 			"Lines: 3\r\nX-Keywords:\r\n\r\n"),
 			BYTES("\r\n"), 0 },
 		{ BYTES("A: b\r\nStatus: \xff\0"), BYTES("A: b\r\n"),
-			TRAIT_NUL | TRAIT_8BIT_HEADER },
-		{ BYTES("Status: RO"), BYTES(""), 0 },
-		{ BYTES("Status"), BYTES("Status\r\n"), TRAIT_NO_HEADER },
+			TRAIT_NUL | TRAIT_8BIT_HEADER | TRAIT_BAD_HEADER },
+		{ BYTES("Status: RO"), BYTES(""), TRAIT_BAD_HEADER },
+		{ BYTES("Status"), BYTES("Status\r\n"), TRAIT_NO_HEADER | TRAIT_BAD_HEADER },
 		{ BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"),
 			BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"),
 			0 },
@@ -87,14 +88,20 @@ test_canonical(void)
 		{ BYTES("A: b\r\n \r\nStatus: x\r\n"), BYTES("A: b\r\n \r\n"), 0 },
 		/* No header at all. */
 		{ BYTES("\r\nx"), BYTES("\r\nx\r\n"), TRAIT_NO_HEADER },
-		{ BYTES("hello\r\n"), BYTES("hello\r\n"), TRAIT_NO_HEADER },
-		{ BYTES("hello"), BYTES("hello\r\n"), TRAIT_NO_HEADER },
+		{ BYTES("hello\r\n"), BYTES("hello\r\n"), NO_FIELD },
+		{ BYTES("hello"), BYTES("hello\r\n"), NO_FIELD },
 		{ BYTES(": x\r\n"), BYTES(": x\r\n"), TRAIT_NO_HEADER },
 		{ BYTES(" A: x\r\n"), BYTES(" A: x\r\n"), TRAIT_NO_HEADER },
-		{ BYTES("From joe Mon Jan 1\r\n"), BYTES("From joe Mon Jan 1\r\n"),
-			TRAIT_NO_HEADER },
+		{ BYTES("From joe Mon Jan 1\r\n"), BYTES("From joe Mon Jan 1\r\n"), NO_FIELD },
+		{ BYTES("From joe Mon 1:1\r\n"), BYTES("From joe Mon 1:1\r\n"), TRAIT_NO_HEADER },
 		{ BYTES("A : x\r\n"), BYTES("A : x\r\n"), 0 },
-		{ BYTES("A\r\n"), BYTES("A\r\n"), TRAIT_NO_HEADER },
+		{ BYTES("A\r\n"), BYTES("A\r\n"), NO_FIELD },
+		/* A header that is none further down. */
+		{ BYTES("A: x\r\nB\r\nC: y\r\n\r\nD\r\n"), BYTES("A: x\r\nB\r\nC: y\r\n\r\nD\r\n"),
+			TRAIT_BAD_HEADER },
+		{ BYTES("A: x\r\n B\r\n\tC\r\n\r\n"), BYTES("A: x\r\n B\r\n\tC\r\n\r\n"), 0 },
+		{ BYTES("A:\r\n B\r\nC"), BYTES("A:\r\n B\r\nC\r\n"), TRAIT_BAD_HEADER },
+		{ BYTES("A: x\r\n\r\nB"), BYTES("A: x\r\n\r\nB\r\n"), 0 },
 	};
 	size_t i, piece;
 
