@@ -327,3 +327,237 @@ def test_while_at_work_cyrus(bench):
     while_at_work(bench, Cyrus(bench, {"ann": "secret"}), Dovecot(bench, {"ann": "secret"}))
 
 
+# --- what a round may cost
+
+WRITES = {"APPEND", "CREATE", "DELETE", "RENAME", "STORE", "UID STORE", "COPY", "UID COPY", "MOVE",
+          "UID MOVE", "EXPUNGE", "UID EXPUNGE", "SUBSCRIBE", "UNSUBSCRIBE", "SELECT"}
+
+
+def made_folders(count, each):
+    return {"folder %02d" % k: {"messages": [
+        {"text": plain(1000 * k + n).body.decode("latin-1"), "date": 1420452000 + n}
+        for n in range(each)]} for k in range(count)}
+
+
+@test(timeout=60)
+def test_unchanged_round_is_cheap(bench):
+    """A second round over a mailbox nobody touched: no body, no write, all of it at once."""
+    source = Standin(bench, users={"ann": "secret"},
+                     accounts={"ann": {"folders": made_folders(30, 4)}})
+    target = Standin(bench, users={"ann": "secret"})
+    haul = Haul(bench, source, target)
+    haul.run()
+    before = len(source.commands()), len(target.commands())
+    haul.run()
+    asked = source.commands()[before[0]:]
+    told = target.commands()[before[1]:]
+    check(not any("BODY" in c["args"] for c in asked), "bodies were fetched")
+    check_equal([c["command"] for c in told if c["command"] in WRITES], [], "writes to the target")
+    check(len(told) <= 10, "%d commands to the target: %s" % (
+        len(told), [c["command"] for c in told]))
+    per_folder = [c for c in asked if c["command"] in ("EXAMINE", "UID FETCH")]
+    check_equal(len(per_folder), 60, "EXAMINE and UID FETCH for 30 folders")
+    check(len(asked) - len(per_folder) <= 10, "%d other commands" % (len(asked) - len(per_folder)))
+    check_equal((source.violations(), target.violations()), ([], []), "violations")
+
+
+@test(timeout=60)
+def test_unchanged_round_trips(bench):
+    """Its folders do not wait for each other: 40 of them in a few round trips."""
+    source = Standin(bench, users={"ann": "secret"},
+                     accounts={"ann": {"folders": made_folders(40, 2)}})
+    target = Standin(bench, users={"ann": "secret"})
+    near, far = Proxy(bench, source), Proxy(bench, target)
+    haul = Haul(bench, near, far)
+    haul.run()
+    for proxy in near, far:
+        proxy.control("delay", ms=150)
+    began = time.monotonic()
+    haul.run()
+    trips = (time.monotonic() - began) / 0.3
+    check(trips < 25, "as long as %.0f round trips, for 40 folders" % trips)
+
+
+# --- a restart, and locks
+
+@test(timeout=60)
+def test_restart_begins_at_once(bench):
+    """Killed with rows in doubt: only their folder waits for its second look."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", [Box("INBOX", numbered(1000, 150)), Box("A", numbered(100, 10)),
+                                 Box("B", numbered(200, 10))])
+    haul = Haul(bench, source, target, run={"settle_wait": "3s", "batch_messages": 1})
+    check(haul.die_at("first-byte:2"), "did not get to its second batch")
+    check_equal({row["source_name"] for row in haul.sql(
+        "SELECT source_name FROM batch JOIN folder ON folder.id = batch.folder")}, {"INBOX"},
+        "folders in doubt")
+    again = haul.spawn("run", "PROFILE")
+
+    def others_are_there():
+        rows = haul.sql("SELECT source_name AS f, count(*) AS n FROM item"
+                        " JOIN folder ON folder.id = item.folder GROUP BY source_name")
+        return {r["f"]: r["n"] for r in rows if r["f"] != "INBOX"} == {"A": 10, "B": 10}
+    wait_for(others_are_there, 30, "the other folders")
+    check(haul.sql("SELECT count(*) AS n FROM batch")[0]["n"] > 0,
+          "the folder in doubt did not wait for its second look, or the others waited for it")
+    check_equal(again.wait(60), 0, "exit code")
+    haul.must_match("ann")
+    haul.must_move_nothing("ann")
+
+
+@test(timeout=90)
+def test_source_and_target_on_one_host(bench):
+    """More mailboxes than connections, and one connection a side: no deadlock."""
+    people = {"%s%d" % (side, n): "secret" for side in "ab" for n in range(1, 9)}
+    server = Dovecot(bench, people)
+    for n in range(1, 9):
+        fill_account(server, "a%d" % n, [Box("INBOX", numbered(100 * n, 5)),
+                                         Box("Work", numbered(100 * n + 50, 5))])
+    rows = "user;password;target_user;target_password\n" + "".join(
+        "a%d;secret;b%d;secret\n" % (n, n) for n in range(1, 9))
+    for limits in ({"connections": 1}, {"connections": 1}), ({}, {}):
+        haul = Haul(bench, server, server, rows=rows, source_options=limits[0],
+                    target_options=limits[1])
+        haul.run("--jobs", "6", timeout=60)
+        for n in range(1, 9):
+            check_equal(content(server, "b%d" % n), content(server, "a%d" % n), "b%d" % n)
+            server.wipe("b%d" % n)
+
+
+@test(timeout=60)
+def test_two_profiles_one_target(bench):
+    """A target account that another run works on is left alone, and the error says so."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", BUSY[:1])
+    first = Haul(bench, source, target)
+    held = Held(first, 1)
+    other = Haul(bench, source, target)
+    process = other.run(env={"XDG_STATE_HOME": first.dir}, expect=3)
+    check_in("another run works on target account ann at 127.0.0.1", process.output())
+    held.go_on()
+    check_equal(content(target), content(source), "the target")
+
+
+# --- target folders that are not empty, and folders made anew
+
+@test(timeout=60)
+def test_existing(bench):
+    """refuse: not a byte moves; add: what was there stays in its place."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", [Box("INBOX", numbered(1, 5)), Box("Work", numbered(20, 5))])
+    fill_account(target, "ann", [Box("Work", numbered(90, 2))])
+    haul = Haul(bench, source, target)
+    process = haul.run(expect=3)
+    check_in("target folder Work holds 2 messages that are not from here", process.output())
+    check_equal(content(target), {"Work": [90, 91]}, "the target, refused")
+    haul.options["run"]["existing"] = "add"
+    haul.save()
+    haul.run()
+    check_equal(content(target), {"INBOX": [1, 2, 3, 4, 5], "Work": [90, 91, 20, 21, 22, 23, 24]},
+                "the target, added to")
+    check_equal(folder_row(haul.report(), "Work").get("there_before"), 2, "there before")
+    haul.options["run"]["existing"] = "refuse"  # later rounds know it as theirs
+    haul.save()
+    haul.must_move_nothing("ann")
+    check_sums(haul.report())
+
+
+def made_anew(bench):
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    twins = [Mail(plain(7).body, (), 1420452000), Mail(plain(7).body, (), 1420452000),
+             Mail(plain(8).body, (), 1420452000)]  # 7 and 8 are equal in size and date
+    fill_account(source, "ann", [Box("INBOX", numbered(1, 3)),
+                                 Box("Work", numbered(20, 6) + twins)])
+    haul = Haul(bench, source, target)
+    haul.run()
+    return source, target, haul
+
+
+@test(timeout=60)
+def test_source_folder_made_anew(bench):
+    """Another UIDVALIDITY at the source: its messages are found again, only new ones move."""
+    source, target, haul = made_anew(bench)
+    hand = Hand(source)
+    before = hand.uidvalidity("Work")
+    hand.expunge("Work", 20, 23)
+    hand.remake("Work")
+    hand.add("Work", numbered(30, 2))
+    check(hand.uidvalidity("Work") != before, "the UIDVALIDITY is the same")
+    haul.run()
+    check_equal(content(target)["Work"], [20, 21, 22, 23, 24, 25, 7, 7, 8, 30, 31], "the target")
+    check_in("UIDVALIDITY at the source is %d, was %d: 7 of 9 known messages found again" %
+             (hand.uidvalidity("Work"), before), report_text(haul))
+    check_sums(haul.report())
+    check_equal(haul.report()["totals"]["gone"], 2, "gone")
+    haul.must_move_nothing("ann")
+
+
+@test(timeout=60)
+def test_target_folder_made_anew(bench):
+    """Another UIDVALIDITY at the target: what lies there is found, what does not stays away."""
+    source, target, haul = made_anew(bench)
+    there = Hand(target)
+    before = there.uidvalidity("Work")
+    there.expunge("Work", 21)
+    there.remake("Work")
+    hand = Hand(source)
+    hand.add("Work", numbered(30, 2))
+    hand.flag("Work", "+", "\\Flagged", 22)
+    haul.run()
+    check_equal(content(target)["Work"], [20, 22, 23, 24, 25, 7, 7, 8, 30, 31], "the target")
+    check("\\Flagged" in flags_of(target)["Work", 22], "the flag did not find its message")
+    check_in("UIDVALIDITY of the target folder is %d, was %d: 8 of 9 messages found there" %
+             (there.uidvalidity("Work"), before), report_text(haul))
+    haul.must_move_nothing("ann")
+
+
+@test(timeout=60)
+def test_target_folder_emptied(bench):
+    """Emptied and made anew: an error of the account that names both values, and no refill."""
+    source, target, haul = made_anew(bench)
+    there = Hand(target)
+    before = there.uidvalidity("Work")
+    there.remake("Work", keep=False)
+    now = there.uidvalidity("Work")
+    process = haul.run(expect=3)
+    check_in("target folder Work has UIDVALIDITY %d, had %d, and holds none of the 9 messages" %
+             (now, before), process.output())
+    check_equal(content(target), {"INBOX": [1, 2, 3]}, "the target")
+    check_equal(account(haul.report())["state"], "failed", "state")
+    there.client.delete("Work")
+    process = haul.run(expect=3)
+    check_in("target folder Work, into which 9 messages went, is no longer there", process.output())
+
+
+@test(timeout=60)
+def test_names_exchanged(bench):
+    """Two folders change names with each other; a third makes room for a new one of its name, which
+    is refused until a rule says where it goes."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", [Box("One", numbered(10, 3)), Box("Two", numbered(20, 4)),
+                                 Box("Three", numbered(30, 5)), Box("Four", numbered(40, 2))])
+    haul = Haul(bench, source, target)
+    haul.run()
+    hand = Hand(source)
+    for old, new in ("One", "x"), ("Two", "One"), ("x", "Two"), ("Three", "Three-2025"):
+        hand.client.rename(old, new)
+    hand.client.create("Three")
+    hand.add("Three", numbered(35, 1))
+    hand.add("One", numbered(24, 1))
+    hand.client.delete("Four")
+    hand.client.rename("Two", "Four")
+    process = haul.run(expect=3)
+    check_in("Three-2025 and Three would both land in Three", process.output())
+    haul.options["folders"]["map"] = "Three -> Three again"
+    haul.save()
+    haul.run()
+    check_equal(content(target), {
+        "One": [10, 11, 12], "Two": [20, 21, 22, 23, 24], "Three": [30, 31, 32, 33, 34],
+        "Three again": [35], "Four": [40, 41]}, "the target")
+    haul.must_move_nothing("ann")
+    check_sums(haul.report())
