@@ -34,7 +34,7 @@ struct resp_text {
 void resp_text_parse(const char *line, size_t len, struct resp_text *resp_r);
 
 /* What is being refused: the same words mean different things. */
-enum refusal { REFUSED_LOGIN, REFUSED_FOLDER, REFUSED_APPEND, REFUSED_OTHER };
+enum refusal { REFUSED_OTHER, REFUSED_LOGIN, REFUSED_FOLDER, REFUSED_APPEND };
 
 /* The error of a tagged NO: the code's, or that of the words, or `refusal`'s own. */
 enum err_code refusal_code(enum refusal refusal, const struct resp_text *resp);

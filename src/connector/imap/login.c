@@ -39,7 +39,8 @@ start_tls(struct session *s, struct err *err)
 	if (command_run(s, &answer, err) != 0)
 		return -1;
 	if (answer.status != REPLY_OK)
-		return answer_err(&answer, err, "STARTTLS");
+		return err_set(err, ERR_TLS, "the server offers STARTTLS and refuses it: %s",
+			answer.text);
 	if (wire_buffered(&s->wire) > 0)
 		return err_set(
 			err, ERR_PROTOCOL, "the server spoke between STARTTLS and the handshake");
