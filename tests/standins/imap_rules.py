@@ -4,6 +4,9 @@ A rule is a dict:
   command   canonical name ("UID FETCH", "APPEND", "GREETING"), a glob; GREETING and CONNECT stand
             for the moments before the first command
   user, folder   globs, if the rule is for some only (folder: the selected one, or the argument)
+  host      glob of the address that was connected to (config: address), for what comes before
+            the login
+  name      of the rule, for lift
   nth       counted among the commands the rule fits, from 1 (default 1)
   times     how many from there on (default 1; -1 = all)
   after     true: the command takes effect first, then the action replaces its answer
@@ -47,14 +50,19 @@ class Rules:
         with self.lock:
             self.rules.append(dict(rule, seen=0))
 
-    def find(self, command, user, folder):
+    def lift(self, name):
+        with self.lock:
+            self.rules = [r for r in self.rules if r.get("name") != name]
+
+    def find(self, command, user, folder, host):
         """The first rule whose turn it is; every rule that fits counts this command."""
         found = None
         with self.lock:
             for rule in self.rules:
                 if not fnmatch.fnmatchcase(command, rule["command"].upper()) \
                         or not fnmatch.fnmatchcase(user, rule.get("user", "*")) \
-                        or not fnmatch.fnmatchcase(folder, rule.get("folder", "*")):
+                        or not fnmatch.fnmatchcase(folder, rule.get("folder", "*")) \
+                        or not fnmatch.fnmatchcase(host, rule.get("host", "*")):
                     continue
                 rule["seen"] += 1
                 first, times = rule.get("nth", 1), rule.get("times", 1)

@@ -27,6 +27,7 @@ class Session(Commands):
     def __init__(self, server, sock, number, tls):
         self.server, self.store, self.sock = server, server.store, sock
         self.number, self.tls = number, tls
+        self.host = sock.getsockname()[0]
         self.buffer, self.out, self.out_size = bytearray(), [], 0
         self.user, self.account = "", None
         self.folder, self.readonly = None, False
@@ -128,7 +129,7 @@ class Session(Commands):
         if name in OF_A_FOLDER:
             argument = ARGUMENT.match(first, m.end())
             place = (argument.group(1) or argument.group(2)).decode("latin-1") if argument else ""
-        self.rule = self.server.rules.find(name, self.user, place)
+        self.rule = self.server.rules.find(name, self.user, place, self.host)
         pieces = [first[m.end():]]
         try:
             self.read_literals(name, pieces, tag)
@@ -186,7 +187,8 @@ class Session(Commands):
 
     def log(self, tag, name, pieces):
         text = b"".join(b"{%d}" % p.size if isinstance(p, Data) else p for p in pieces)
-        self.server.log({"conn": self.number, "user": self.user, "tag": tag.decode(),
+        self.server.log({"conn": self.number, "user": self.user, "host": self.host,
+                         "tag": tag.decode(),
                          "command": name, "args": text[:300].decode("latin-1"),
                          "folder": self.folder_name(), "time": round(time.time(), 4)})
 
@@ -236,7 +238,7 @@ class Session(Commands):
         return bool(select.select([self.sock], [], [], seconds)[0])
 
     def greet(self):
-        self.rule = self.server.rules.find("GREETING", "", "")
+        self.rule = self.server.rules.find("GREETING", "", "", self.host)
         if self.rule and not self.before(b"*", "GREETING"):
             raise Closed()
         self.rule = None

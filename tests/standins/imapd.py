@@ -2,7 +2,8 @@
 """A strict IMAP4rev1 server in memory that misbehaves on request: imapd.py CONFIG.json
 
 What may be in CONFIG (all optional but users):
-  port, tls_port, control   0 = none; control takes a JSON object per line, answers one per line
+  port, tls_port            0 = none; address: where they listen ("127.0.0.1")
+  control                   0 = none; takes a JSON object per line, answers one per line
   cert, key                 for tls_port and STARTTLS
   users, masters            name -> password; master_separator "*"
   capabilities              after login; capabilities_before: before it
@@ -20,7 +21,8 @@ What may be in CONFIG (all optional but users):
   rules      see imap_rules.py
   log        a file: each command as a JSON line
 
-Control operations ({"do": ...}): rules (set), rule (add one), commands, violations, used, state,
+Control operations ({"do": ...}): rules (set), rule (add one), lift (a name's), commands,
+violations, used, state,
 made_up_add, add, expunge, flag, create, delete, rename, uidvalidity, quota, drop (all
 connections), counts, quit.
 """
@@ -112,7 +114,7 @@ class ImapServer:
     def listen(self, port, tls):
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", port))
+        s.bind((self.config.get("address", "127.0.0.1"), port))
         s.listen(256)
         threading.Thread(target=self.accept, args=(s, tls), daemon=True).start()
 
@@ -123,7 +125,7 @@ class ImapServer:
             threading.Thread(target=self.serve, args=(sock, tls), daemon=True).start()
 
     def serve(self, sock, tls):
-        rule = self.rules.find("CONNECT", "", "")
+        rule = self.rules.find("CONNECT", "", "", sock.getsockname()[0])
         if rule:
             sock.close()
             return
@@ -185,6 +187,9 @@ class ImapServer:
 
     def op_rule(self, rule):
         self.rules.add(rule)
+
+    def op_lift(self, name):
+        self.rules.lift(name)
 
     def op_used(self):
         return self.rules.used()
