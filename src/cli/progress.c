@@ -17,6 +17,7 @@
 #include "report/format.h"
 #include "base/banned.h"
 
+#define LOOK_MS        50 /* between two looks at the engine, at least */
 #define DRAW_MS        500
 #define TOTALS_MS      5000 /* between two lines of totals on a pipe */
 #define EVENTS_AT_ONCE 64
@@ -33,7 +34,7 @@ struct progress {
 	uint64_t after;  /* events up to this are shown */
 	unsigned waited; /* pictures for the one that has an account's last numbers */
 	uint64_t first_row;
-	int64_t next_totals;
+	int64_t next_totals, next_draw;
 	bool started;
 	struct snapshot *snapshot;
 	struct event *events;
@@ -372,6 +373,17 @@ plain_totals(struct progress *progress)
 	str_clear(&line);
 }
 
+static bool
+at_end(const struct progress *progress)
+{
+	const struct snapshot_totals *totals = &progress->snapshot->totals;
+
+	if (totals->state != RUN_ENDED)
+		return false;
+	/* Behind a socket the report is written after the end, by the other process. */
+	return !progress->remote || totals->report[0] != '\0';
+}
+
 static void
 show(struct progress *progress)
 {
@@ -386,7 +398,11 @@ show(struct progress *progress)
 	}
 	take_events(progress);
 	if (progress->terminal) {
-		draw_block(progress);
+		/* What is printed above the block takes it away for a moment. */
+		if (progress->drawn == 0 || now >= progress->next_draw || at_end(progress)) {
+			progress->next_draw = now + DRAW_MS;
+			draw_block(progress);
+		}
 	} else if (progress->started && now >= progress->next_totals &&
 		   totals->state != RUN_ENDED) {
 		progress->next_totals = now + TOTALS_MS;
@@ -395,17 +411,6 @@ show(struct progress *progress)
 	/* The reader may leave (a closed pipe, a hung-up terminal); the run goes on. */
 	if (fflush(stdout) != 0)
 		progress->silent = true;
-}
-
-static bool
-at_end(const struct progress *progress)
-{
-	const struct snapshot_totals *totals = &progress->snapshot->totals;
-
-	if (totals->state != RUN_ENDED)
-		return false;
-	/* Behind a socket the report is written after the end, by the other process. */
-	return !progress->remote || totals->report[0] != '\0';
 }
 
 static void
@@ -442,8 +447,8 @@ cli_follow(struct engine *engine, const char *profile, bool remote, struct snaps
 			break;
 		move_window(&progress);
 		poll(&wait, 1, DRAW_MS);
-		/* News come by the thousand; the eye takes two pictures a second. */
-		clock_sleep_ms(DRAW_MS / 5);
+		/* News come by the thousand; the end is to be seen soon all the same. */
+		clock_sleep_ms(LOOK_MS);
 	}
 	if (!progress.silent) {
 		take_events(&progress);

@@ -136,7 +136,7 @@ run_detached(struct start *start, int tell)
 }
 
 static int
-hear_hello(const char *profile, int fd, pid_t child)
+hear_hello(const struct start *start, int fd, pid_t child)
 {
 	struct hello hello;
 	char *at = (char *)&hello;
@@ -160,10 +160,12 @@ hear_hello(const char *profile, int fd, pid_t child)
 		fprintf(stderr, "mailhaul: %s\n", hello.text);
 		return hello.code;
 	}
-	printf("%s: at work (process %ld), log and report in %s\n", profile, (long)child,
-		hello.text);
-	printf("follow it with: mailhaul run %s; stop it with: mailhaul stop %s\n", profile,
-		profile);
+	printf("%s: at work (process %ld), log and report in %s\nfollow it with: mailhaul run ",
+		start->profile->name, (long)child, hello.text);
+	cli_put(stdout, start->args->words[0]);
+	fputs("; stop it with: mailhaul stop ", stdout);
+	cli_put(stdout, start->args->words[0]);
+	putchar('\n');
 	return RUNNER_DONE;
 }
 
@@ -191,7 +193,7 @@ detach(struct start *start)
 	}
 	/* The child has the lock now; ours must not outlive it. */
 	lock_release(&start->lock);
-	code = hear_hello(start->profile->name, tell[0], child);
+	code = hear_hello(start, tell[0], child);
 	close(tell[0]);
 	return code;
 }

@@ -26,7 +26,7 @@
 #define PENDING_MAX    256 /* commands of one client without an answer */
 #define UNREAD_MAX     ((size_t)1 << 20)
 #define LOOK_MS        100
-#define IDLE_MS        1000 /* nobody listens */
+#define IDLE_MS        250 /* nobody listens; the log is to have times near the truth */
 #define SNAPSHOT_MS    250
 #define STATE_MS       2000 /* between two writings of state.json */
 #define GREETING_MS    5000
@@ -257,6 +257,24 @@ answer_client(struct control *control, const struct event *answer)
 	}
 }
 
+/* What a job says is in the log already; how accounts and the run fare is not. */
+static void
+log_event(struct control *control, const struct event *event)
+{
+	struct log *log = control->config.log;
+
+	if (event->kind == ENGINE_ACCOUNT && event->code != ERR_NONE)
+		log_line(log, LOG_WARN, event->user, NULL, "%s: %s", event->text,
+			err_name(event->code));
+	else if (event->kind == ENGINE_ACCOUNT)
+		log_line(log, LOG_INFO, event->user, NULL, "%s", event->text);
+	else if (event->kind == ENGINE_ERROR && event->account == 0)
+		log_line(log, LOG_ERROR, NULL, NULL, "%s", event->text);
+	else if (event->kind == ENGINE_ENDED)
+		log_line(log, LOG_INFO, NULL, NULL, "the run has ended, exit code %llu",
+			(unsigned long long)event->value);
+}
+
 static void
 send_event(struct control *control, const struct event *event)
 {
@@ -264,6 +282,7 @@ send_event(struct control *control, const struct event *event)
 	uint64_t dropped = event->seq - control->after - 1;
 
 	control->after = event->seq;
+	log_event(control, event);
 	for (size_t i = 0; i < control->client_count; i++)
 		control->clients[i]->seq += control->clients[i]->greeted ? dropped : 0;
 	if (event->kind == ENGINE_ANSWER) {

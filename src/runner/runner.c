@@ -159,6 +159,9 @@ runner_start(const struct runner_config *config, struct lock **lock, struct runn
 		runner_free(&runner);
 		return -1;
 	}
+	log_line(runner->log, LOG_INFO, NULL, NULL, "profile %s: %s:%u to %s:%u, %zu users",
+		config->profile->name, config->profile->source.host, config->profile->source.port,
+		config->profile->target.host, config->profile->target.port, config->users->count);
 	*runner_r = runner;
 	return 0;
 }
