@@ -1,0 +1,269 @@
+"""What the target gives is what the source gives, byte for byte; and what could not be kept is
+said, row by row.
+
+Each case moves the fidelity corpus between two servers and holds four things against each other:
+what lies at the source, what lies at the target, what mailhaul's manifest, report and ledger say,
+and what the case expects (expected/CASE.json). A second run must then move nothing.
+"""
+
+import email
+import email.policy
+import hashlib
+import json
+import os
+from collections import Counter
+
+from corpus import boxes, messages
+from corpus.boxes import Box, fill_account
+from corpus.messages import START, header, plain
+from lib.account import Expected, must_equal, read_path, show_path, state_of
+from lib.bench import Failure
+from lib.haul import Haul
+from lib.imap import Client, Mail
+from lib.testing import check, check_equal, test
+from servers.cyrus import Cyrus
+from servers.dovecot import SPECIAL, Dovecot
+from standins.standin import PLAIN_SERVER, Proxy, Standin
+
+USERS = {"ann": "secret"}
+EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "expected")
+STEPS = ["as_is", "line_ends", "nul", "8bit_header", "long_lines", "wrapped"]  # enum ladder_step
+ENDS = ("copied", "adopted", "skipped", "failed", "held", "vanished")
+CHANGED = ("repaired", "wrapped")  # reasons of rows whose bytes are not the source's
+
+
+class Case:
+    """One account moved, and everything that is known of it."""
+
+    def __init__(self, haul, name, labels, user="ann"):
+        self.haul, self.name, self.labels, self.user = haul, name, labels, user
+        with open(os.path.join(EXPECTED, name + ".json")) as f:
+            self.data = json.load(f)
+        self.expected = Expected(self.data)
+        self.source = self.target = None
+        self.rows = []  # of the manifest
+
+    def label(self, path, n):
+        return self.labels.get((path, n)) or "%s#%d" % (show_path(path), n)
+
+    def prove(self):
+        output = self.haul.run(expect=self.data.get("exit", 0)).output()
+        check("tried again" not in output and "runtime error" not in output, output)
+        self.source = state_of(self.haul.source, self.user)
+        self.target = state_of(self.haul.target, self.user)
+        self.rows = self.read_manifest()
+        self.check_rows()
+        must_equal(self.source, self.target, self.expected, self.labels)
+        self.check_lies_there()
+        self.check_sums()
+        self.moves_nothing()
+
+    # --- what mailhaul says
+
+    def read_manifest(self):
+        """The manifest's rows; its closing line must be the digest over them."""
+        with open(os.path.join(self.haul.logs()[-1], "manifest.jsonl"), "rb") as f:
+            lines = f.read().splitlines(True)
+        last = json.loads(lines[-1])
+        check_equal(last, {"items": len(lines) - 1,
+                           "sha256": hashlib.sha256(b"".join(lines[:-1])).hexdigest()},
+                    "last line of the manifest")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def ledger_steps(self):
+        """{(folder, uid): names of the ladder's steps}"""
+        found = self.haul.sql("SELECT folder.source_name AS name, item.uid, item.steps FROM item"
+                              " JOIN folder ON folder.id = item.folder WHERE item.steps != 0")
+        return {(row["name"], row["uid"]): [s for n, s in enumerate(STEPS)
+                                            if row["steps"] >> n & 1] for row in found}
+
+    def by_uid(self):
+        """{(folder as shown, uid): (path, n, message)} of the source's messages that must have
+        a row."""
+        return {("/".join(path), m.uid): (path, n, m) for path, folder in self.source.items()
+                if path not in self.expected.only_source
+                for n, m in enumerate(folder.messages, 1)}
+
+    def check_rows(self):
+        """One row for each message; those that say more than "landed" are the expected ones."""
+        known = self.by_uid()
+        keys = Counter((r["folder"], r["uid"]) for r in self.rows)
+        check_equal(sorted(k for k in keys if keys[k] > 1), [], "rows there twice")
+        check_equal(sorted(set(known) ^ set(keys))[:20], [], "messages without a row, or rows "
+                    "without a message")
+        steps, said = self.ledger_steps(), {}
+        for row in self.rows:
+            key = row["folder"], row["uid"]
+            path, n, message = known[key]
+            check_equal(row["size"], message.body.size, "size in the manifest: %s" % (key,))
+            if row["state"] == "landed" and "reason" not in row and key not in steps:
+                continue
+            said[self.label(path, n)] = [row["state"], row.get("reason", "")] + steps.get(key, [])
+        here = set(self.labels.values())  # of the real messages there may be none
+        want = {r["label"]: r["said"] for r in self.data.get("messages", ())
+                if r["label"] in here}
+        if said != want:
+            raise Failure("rows that are not simply landed:\nhave %s\nwant %s" % (
+                json.dumps(said, indent=1, sort_keys=True),
+                json.dumps({k: want.get(k) for k in sorted(set(want) | set(said))
+                            if want.get(k) != said.get(k)}, indent=1)))
+
+    def check_lies_there(self):
+        """At the target UID that the manifest names lies what it says lies there."""
+        known, out, used = self.by_uid(), [], set()
+        there = {("/".join(path), m.uid): (folder, m) for path, folder in self.target.items()
+                 for m in folder.messages}
+        for row in self.rows:
+            path, n, message = known[row["folder"], row["uid"]]
+            if row["state"] != "landed":
+                check("target_uid" not in row, "a target UID of a row that has not landed")
+                continue
+            key = row["target_folder"], row.get("target_uid")
+            folder, copy = there.get(key, (None, None))
+            sent = row.get("sent_sha256", row["sha256"])
+            if copy is None or key in used:
+                out.append("%s: nothing of its own at %s" % (self.label(path, n), key))
+            elif row["sha256"] != message.body.sha256:
+                out.append("%s: the manifest has another digest of the source" %
+                           self.label(path, n))
+            elif sent != copy.body.sha256:
+                out.append("%s: the manifest has another digest of the target" %
+                           self.label(path, n))
+            elif folder.uidvalidity != row["target_uidvalidity"]:
+                out.append("%s: another UIDVALIDITY" % (key,))
+            elif (row.get("reason") in CHANGED) != ("sent_sha256" in row):
+                out.append("%s: repaired without a digest, or the other way round" % (key,))
+            elif row.get("reason") == "wrapped":
+                self.check_wrapped(message, folder, copy)
+            used.add(key)
+        check_equal(out[:20], [], "manifest against target")
+
+    def check_wrapped(self, message, folder, copy):
+        """The original is in the wrapper, to the byte."""
+        with Client(self.haul.target.port) as c:
+            c.login(self.user, self.haul.target.users[self.user])
+            c.select(folder.name, readonly=True)
+            (body,) = [m.body.data for m in c.messages("%d" % copy.uid)]
+            c.logout()
+        parts = email.message_from_bytes(body, policy=email.policy.default).walk()
+        found = [p.get_payload(decode=True) for p in parts if not p.is_multipart()]
+        check(any(hashlib.sha256(p).hexdigest() == message.body.sha256 for p in found),
+              "the original is not in the wrapper: %r" % body[:2000])
+
+    def check_sums(self):
+        report = self.haul.report()
+        counts = Counter(len_of(self.source, self.expected.only_source))
+        (account,) = report["accounts"]
+        for items in [report["totals"], account["items"]] + [f["items"] for f in
+                                                             account["folders"]]:
+            check_equal(sum(items[end] for end in ENDS), items["found"], "sum of %s" % items)
+            check_equal([items[k] for k in ("open", "surplus", "in_doubt")], [0, 0, 0],
+                        "rows without an end in %s" % items)
+        check_equal(report["totals"]["found"], sum(counts.values()), "messages found")
+        check_equal({f["source"]: f["items"]["found"] for f in account["folders"]},
+                    dict(counts), "messages found per folder")
+        states = Counter(row["state"] for row in self.rows)
+        check_equal({e: report["totals"][e] for e in ENDS if report["totals"][e]},
+                    {{"landed": "copied"}.get(k, k): n for k, n in states.items()},
+                    "totals against the manifest")
+        check_equal(report["totals"]["repaired"],
+                    sum(r.get("reason") in CHANGED for r in self.rows), "repaired")
+        lost = states["failed"] + states["held"] + states["skipped"]
+        check_equal(report["exit_code"], self.data.get("exit", 0), "exit code in the report")
+        check_equal(report["exit_code"], 2 if lost else 0, "exit code for %d lost" % lost)
+        check_equal(account["state"], "done with remarks" if lost else "done", "state")
+        check_equal(len(account["problems"]), lost, "problems listed")
+
+    def moves_nothing(self):
+        """A further run: not a UID, not a flag, not a subscription is another."""
+        before = outline(self.target)
+        self.haul.run(expect=self.data.get("exit", 0))
+        check_equal(outline(state_of(self.haul.target, self.user, bodies=False)), before,
+                    "target after a second run")
+        check_equal(outline(state_of(self.haul.source, self.user, bodies=False)),
+                    outline(self.source), "source after two runs")
+
+
+def len_of(account, left_out):
+    return {"/".join(path): len(folder.messages) for path, folder in account.items()
+            if folder.selectable and path not in left_out}
+
+
+def outline(account):
+    return {path: (folder.uidvalidity, folder.subscribed,
+                   [(m.uid, m.date, sorted(m.flags)) for m in folder.messages])
+            for path, folder in account.items()}
+
+
+def small():
+    return boxes.fidelity(150, 300000)
+
+
+def case(bench, source, target, name, rows=None, filled=None, **options):
+    """Fills the source and proves the case."""
+    labels = fill_account(source, "ann", rows or small()).labels
+    labels.update(filled or {})
+    Case(Haul(bench, source, target, USERS, run={"settle_wait": "10s"}, **options), name,
+         labels).prove()
+
+
+@test(timeout=150)
+def test_dovecot_full(bench):
+    """10,000 messages in a folder, one of 60 MB, every odd one and every odd name."""
+    source = Dovecot(bench, USERS, special_use=SPECIAL)
+    target = Dovecot(bench, USERS, special_use=SPECIAL)
+    case(bench, source, target, "dovecot-dovecot", boxes.fidelity())
+
+
+@test()
+def test_slash_to_dots(bench):
+    """Separator / -> . under INBOX., mdbox -> maildir: a dot in a name cannot stay."""
+    source = Dovecot(bench, USERS, special_use=SPECIAL)
+    target = Dovecot(bench, USERS, store="maildir", separator=".", prefix="INBOX.")
+    case(bench, source, target, "slash-to-dots")
+
+
+@test()
+def test_dots_to_slash(bench):
+    """Separator . under INBOX. -> /, maildir -> mdbox: a slash in a name cannot stay."""
+    source = Dovecot(bench, USERS, store="maildir", separator=".", prefix="INBOX.",
+                     listescape=True)
+    target = Dovecot(bench, USERS, special_use=SPECIAL)
+    case(bench, source, target, "dots-to-slash")
+
+
+@test()
+def test_dovecot_to_cyrus(bench):
+    source = Dovecot(bench, USERS)
+    target = Cyrus(bench, USERS)
+    case(bench, source, target, "dovecot-cyrus")
+
+
+@test()
+def test_cyrus_to_dovecot(bench):
+    source = Cyrus(bench, USERS)
+    target = Dovecot(bench, USERS)
+    case(bench, source, target, "cyrus-dovecot")
+
+
+@test()
+def test_standin_to_dovecot(bench):
+    """NUL, bare LF and bare CR as they are at the source."""
+    source = Standin(bench, users=USERS)
+    target = Dovecot(bench, USERS)
+    case(bench, source, target, "standin-dovecot")
+
+
+@test()
+def test_standin_to_cyrus(bench):
+    source = Standin(bench, users=USERS)
+    target = Cyrus(bench, USERS)
+    case(bench, source, target, "standin-cyrus")
+
+
+@test()
+def test_standin_to_plain(bench):
+    """A target without UIDPLUS, LITERAL+ and MULTIAPPEND."""
+    source = Standin(bench, users=USERS)
+    target = Proxy(bench, Dovecot(bench, USERS), strip=PLAIN_SERVER)
+    case(bench, source, target, "standin-plain")
