@@ -233,7 +233,7 @@ read_literal(struct session *s, struct fetch_body *body, uint64_t bytes, struct 
 	body->body_bytes = bytes;
 	if (bytes <= s->env.stream_limit || op == NULL || !s->fetching || !fetch_is_oldest(s, op) ||
 		fetch_op_what(op) != FETCH_BODY || !body->has_flags || !body->has_date ||
-		s->env.ring_bytes < 2 * DIGEST_HEAD_BYTES)
+		s->env.ring_bytes < (size_t)2 * DIGEST_HEAD_BYTES)
 		return keep_body(
 			s, body, bytes, op == NULL || fetch_op_what(op) == FETCH_BODY, err);
 	return start_ring(s, body, op, err) != 0 ? -1 : 1;

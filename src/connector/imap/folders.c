@@ -273,11 +273,13 @@ imap_folder_place(struct session *s, struct arena *arena, const char *const *par
 	size_t part_count, struct folder *folder_r, bool *changed_r, struct err *err)
 {
 	const struct namespace *space = namespace_personal(s);
-	char delim = space->delim != '\0' ? space->delim : s->delim;
+	char delim = space->delim;
 	const char *prefix = space->prefix != NULL ? space->prefix : "";
 	struct str key;
 	int ret;
 
+	if (delim == '\0')
+		delim = s->delim;
 	*changed_r = false;
 	*folder_r = (struct folder){ .delim = delim };
 	str_init(&key, 4096);

@@ -114,6 +114,15 @@ listing_add(struct session *s, const char *key, size_t len, char delim)
 	return folder;
 }
 
+/* NIL, or anything but one character: flat. */
+static char
+delimiter_of(const struct wire_token *token)
+{
+	if (token->type == WIRE_NIL || token->len != 1)
+		return '\0';
+	return token->text[0];
+}
+
 struct list_line {
 	unsigned flags;
 	enum special_use use;
@@ -162,7 +171,7 @@ read_list_head(struct session *s, struct list_line *line, struct err *err)
 		return -1;
 	if (token.type != WIRE_STRING && token.type != WIRE_NIL && token.type != WIRE_ATOM)
 		return err_set(err, ERR_PROTOCOL, "the server sent a LIST without a delimiter");
-	line->delim = token.type != WIRE_NIL && token.len == 1 ? token.text[0] : '\0';
+	line->delim = delimiter_of(&token);
 	return 0;
 }
 
@@ -213,8 +222,8 @@ listing_take_list(struct session *s, bool lsub, struct err *err)
 		return -1;
 	if (token.type != WIRE_STRING && token.type != WIRE_ATOM && token.type != WIRE_NIL)
 		return err_set(err, ERR_PROTOCOL, "the server sent a LIST without a name");
-	if (line.delim != '\0' && !lsub)
-		s->delim = s->delim != '\0' ? s->delim : line.delim;
+	if (s->delim == '\0' && !lsub)
+		s->delim = line.delim;
 	/* The answer to LIST "" "" has no name; one with a NUL cannot be sent back. */
 	if (s->listing != NULL && token.len > 0 && strlen(token.text) == token.len)
 		take_folder(s, &line, token.text, token.len, lsub && s->listing->subscribing);
@@ -385,9 +394,7 @@ read_namespace(struct session *s, enum folder_space space, struct err *err)
 			prefix = xstrndup(token.text, token.len);
 			len = token.len;
 		} else if (i == 1) {
-			namespace_add(s, prefix, len,
-				token.type == WIRE_STRING && token.len == 1 ? token.text[0] : '\0',
-				space);
+			namespace_add(s, prefix, len, delimiter_of(&token), space);
 		}
 	}
 	free(prefix);
