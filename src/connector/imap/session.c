@@ -46,8 +46,7 @@ session_new(const struct endpoint *ep, const struct session_env *env, const stru
 	str_init(&s->continuation, 64 << 10);
 	make_tag(s->tag, sizeof(s->tag));
 	/* Room for a login from the start: what grows later would leave copies of it behind. */
-	for (size_t i = 0; i < (size_t)COMMAND_LINE_MAX * 2; i++)
-		str_addc(&s->line, ' ');
+	str_addf(&s->line, "%*s", 2 * COMMAND_LINE_MAX, "");
 	return s;
 }
 
