@@ -33,12 +33,13 @@ struct list {
 
 struct writer {
 	struct job *job;
-	struct list redo;    /* pieces and repairs with their intents */
-	struct list learn;   /* stored, UIDs not told */
-	struct list look;    /* refused as a whole: stored in part? */
-	struct list changes; /* flag changes */
-	struct list sent;    /* (clock) of each batch in flight */
-	int64_t idle_since;
+	struct list redo;      /* pieces and repairs with their intents */
+	struct list learn;     /* stored, UIDs not told */
+	struct list look;      /* refused as a whole: stored in part? */
+	struct list changes;   /* flag changes */
+	struct list sent;      /* (clock) of each batch in flight */
+	int64_t idle_since;    /* nothing sent or read */
+	int64_t waiting_since; /* for the oldest answer */
 	unsigned longest_ms;
 };
 
@@ -441,7 +442,7 @@ take_result(struct writer *w, struct err *err)
 	if (ret == 0)
 		return 0;
 	note_answer_time(w);
-	w->idle_since = clock_ms();
+	w->idle_since = w->waiting_since = clock_ms();
 	ret = answered(w, &batch, err);
 	if (batch != NULL)
 		drop_batch(&batch);
@@ -619,6 +620,8 @@ send_batch(struct writer *w, struct batch **batch, struct err *err)
 		collect_broken(w, err);
 		goto drop;
 	}
+	if (w->sent.first == NULL)
+		w->waiting_since = clock_ms();
 	list_add(&w->sent, &(struct node){ .sent_ms = clock_ms() });
 	w->idle_since = clock_ms();
 	return 0;
@@ -664,22 +667,46 @@ idle_timeout(struct writer *w)
 	return wait < 0 ? 0 : (int)wait;
 }
 
+/* Second looks that are due: they want the session for themselves. */
+static int
+look_again(struct writer *w, struct err *err)
+{
+	size_t left;
+
+	if (take_all_results(w, err) < 0)
+		return -1;
+	if (has_aside(w) && do_aside(w, err) < 0)
+		return -1;
+	w->idle_since = clock_ms();
+	return settle_continue(w->job, false, &left, err);
+}
+
+static bool
+look_is_due(const struct writer *w)
+{
+	int64_t due;
+
+	return settle_pending(w->job, &due) && due <= clock_ms();
+}
+
+/* A batch that the target has not answered for half its time: from here on the read itself waits,
+ * and has the deadline. */
+static bool
+answer_is_late(const struct writer *w, size_t pending)
+{
+	return pending > 0 &&
+	       clock_ms() - w->waiting_since > w->job->target.endpoint.timeout_ms / 2;
+}
+
 static int
 when_idle(struct writer *w, struct err *err)
 {
 	struct side *target = &w->job->target;
-	int64_t due;
-	size_t left;
 
-	if (settle_pending(w->job, &due) && due <= clock_ms()) {
-		w->idle_since = clock_ms();
-		return settle_continue(w->job, false, &left, err);
-	}
-	if (clock_ms() - w->idle_since >= KEEPALIVE_MS) {
-		w->idle_since = clock_ms();
-		return target->c->keepalive(target->session, err);
-	}
-	return 0;
+	if (clock_ms() - w->idle_since < KEEPALIVE_MS)
+		return 0;
+	w->idle_since = clock_ms();
+	return target->c->keepalive(target->session, err);
 }
 
 /* One step: 1 go on, 0 all is done. */
@@ -697,8 +724,11 @@ step(struct writer *w, struct err *err)
 		return do_aside(w, err) < 0 ? -1 : 1;
 	if (list_take(&w->redo, &node))
 		return send_batch(w, &node.batch, err) < 0 ? -1 : 1;
-	if (pending > 0 && target->c->store_readable(target->session))
+	if (pending > 0 &&
+		(target->c->store_readable(target->session) || answer_is_late(w, pending)))
 		return take_result(w, err) < 0 ? -1 : 1;
+	if (look_is_due(w))
+		return look_again(w, err) < 0 ? -1 : 1;
 	ret = queue_pop(w->job->queue, &item, pending > 0 ? IDLE_POLL_MS : idle_timeout(w));
 	work = item;
 	if (ret == 1)
