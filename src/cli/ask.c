@@ -99,8 +99,10 @@ put_text(int fd, const char *text)
 		return;
 }
 
+/* The question comes after the echo went: who answers it at once, as a script does, is not shown.
+ */
 static enum typed
-ask_silently(int fd, struct typing *typing)
+ask_silently(int fd, const char *question, struct typing *typing)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
 	struct termios before, silent;
@@ -120,6 +122,7 @@ ask_silently(int fd, struct typing *typing)
 	if (tcsetattr(fd, TCSAFLUSH, &silent) < 0) {
 		typed = TYPED_STOP;
 	} else {
+		put_text(fd, question);
 		typed = read_line(fd, typing);
 		tcsetattr(fd, TCSAFLUSH, &before);
 		put_text(fd, "\n");
@@ -134,16 +137,15 @@ ask_terminal(const char *what, struct secret **secret_r, struct err *err)
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	struct typing typing = { .len = 0 };
 	enum typed typed;
-	char safe[200];
+	char safe[200], question[sizeof safe + 2];
 
 	*secret_r = NULL;
 	text_safe(safe, sizeof safe, what);
+	snprintf(question, sizeof question, "%s: ", safe);
 	if (fd < 0)
 		return err_set(err, ERR_PROFILE,
 			"%s: it is to be asked for, and there is no terminal", safe);
-	put_text(fd, safe);
-	put_text(fd, ": ");
-	typed = ask_silently(fd, &typing);
+	typed = ask_silently(fd, question, &typing);
 	close(fd);
 	if (typed == TYPED_END && typing.len > 0)
 		*secret_r = secret_new(typing.bytes, typing.len);

@@ -40,6 +40,8 @@ void cli_put(FILE *out, const char *text);
 /* Each prints its own errors, all of them, and returns 0 or the exit code. */
 int cli_load_profile(const char *name, struct profile **profile_r);
 int cli_load_users(const struct profile *profile, const char *file, struct users *users_r);
+/* A glob of --only that matches nobody is a mistake, not a run without mailboxes. */
+int cli_check_only(const struct args *args, const struct users *users);
 /* The admin passwords of both sides; asks on the terminal where the profile says so. */
 int cli_secrets(const struct profile *profile, struct secret **source_r, struct secret **target_r);
 int cli_open_ledger(const struct profile *profile, struct ledger **ledger_r);

@@ -102,6 +102,19 @@ cli_load_users(const struct profile *profile, const char *file, struct users *us
 	return code;
 }
 
+int
+cli_check_only(const struct args *args, const struct users *users)
+{
+	for (size_t i = 0; i < args->only_count; i++) {
+		bool any = false;
+		for (size_t u = 0; u < users->count && !any; u++)
+			any = text_glob(args->only[i], users->rows[u].user);
+		if (!any)
+			return cli_usage("no user of the list matches --only %s", args->only[i]);
+	}
+	return 0;
+}
+
 static int
 side_secret(const struct profile_side *side, struct asker *asker, struct secret **secret_r,
 	struct err *err)

@@ -167,6 +167,8 @@ examine(struct examination *exam)
 	int code = cli_load_users(exam->profile, exam->args->users, &exam->users);
 
 	if (code == 0)
+		code = cli_check_only(exam->args, &exam->users);
+	if (code == 0)
 		code = cli_secrets(exam->profile, &exam->source_admin, &exam->target_admin);
 	if (code != 0)
 		return code;

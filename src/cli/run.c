@@ -138,7 +138,7 @@ run_detached(struct start *start, int tell)
 static int
 hear_hello(const struct start *start, int fd, pid_t child)
 {
-	struct hello hello;
+	struct hello hello = { 0 };
 	char *at = (char *)&hello;
 	size_t got = 0;
 
@@ -223,6 +223,8 @@ start_run(struct start *start)
 		return cli_fail(&err);
 	}
 	code = cli_load_users(start->profile, start->args->users, &start->users);
+	if (code == 0)
+		code = cli_check_only(start->args, &start->users);
 	if (code == 0)
 		code = cli_secrets(start->profile, &start->source_admin, &start->target_admin);
 	if (code != 0)
