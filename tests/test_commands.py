@@ -1,0 +1,727 @@
+"""The command line: what each command says, does, leaves behind and ends with."""
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import sqlite3
+import stat
+import struct
+import subprocess
+import termios
+import time
+
+from corpus.messages import plain
+from lib.bench import Failure, alive, wait_for
+from lib.haul import Haul
+from lib.testing import check, check_equal, check_in, mailhaul_binary, test
+from standins.imapd import CAPABILITIES
+from standins.standin import Standin
+
+WRITES = {"APPEND", "CREATE", "DELETE", "RENAME", "STORE", "UID STORE", "COPY", "UID COPY", "MOVE",
+          "UID MOVE", "EXPUNGE", "UID EXPUNGE", "SUBSCRIBE", "UNSUBSCRIBE", "SELECT", "CLOSE"}
+SLOWLY = {"command": "APPEND", "times": -1, "action": "stall", "seconds": 0.05}
+# One message on its way at a time, so that a stop or a pause has something to leave
+ONE_BY_ONE = [c for c in CAPABILITIES if c not in ("LITERAL+", "MULTIAPPEND")]
+USAGE, ITEMS, ACCOUNTS, STOPPED, CANNOT = 1, 2, 3, 4, 5
+
+
+def mails(first, count, date=1420452000):
+    return [{"text": plain(n).body.decode("latin-1"), "date": date + n}
+            for n in range(first, first + count)]
+
+
+class World:
+    """Two stand-ins and a profile between them; each mailbox has two folders."""
+
+    def __init__(self, bench, users=1, each=12, slow=False, run=None, **target):
+        people = {"u%d" % n: "secret" for n in range(1, users + 1)}
+        boxes = {user: {"folders": {"INBOX": {"messages": mails(100 * k, each)},
+                                    "Sent": {"messages": mails(100 * k + 50, each // 2)}}}
+                 for k, user in enumerate(people, 1)}
+        self.count, self.bench = users * (each + each // 2), bench
+        self.source = Standin(bench, "source", users=people, accounts=boxes)
+        if slow:
+            target.update(rules=[SLOWLY], capabilities=ONE_BY_ONE)
+        self.target = Standin(bench, "target", users=people, **target)
+        self.haul = Haul(bench, self.source, self.target,
+                         run=dict({"batch_messages": 1}, **(run or {})))
+
+    def stored(self):
+        return sum(1 for c in self.target.commands("APPEND"))
+
+    def write_commands(self):
+        return [(c["command"], c["args"]) for server in (self.source, self.target)
+                for c in server.commands() if c["command"] in WRITES]
+
+    def call(self, *args, expect=0):
+        return self.haul.call(*args, expect=expect).output()
+
+    def status(self):
+        return json.loads(self.call("status", "PROFILE", "--json"))
+
+    def detach(self):
+        """Starts a run in a process of its own; its pid."""
+        text = self.call("run", "PROFILE", "--detach")
+        return int(re.search(r"at work \(process (\d+)\)", text).group(1))
+
+    def wait_status(self, condition, what, timeout=30):
+        def look():
+            status = self.status()
+            return status if condition(status) else None
+        return wait_for(look, timeout, what, pause=0.05)
+
+    def messages(self):
+        """{user: number of messages} of the target."""
+        return {user: sum(len(rows) for rows in lying(self.target, user).values())
+                for user in self.target.users}
+
+
+def lying(server, user="u1"):
+    """{folder: [[uid, size, digest, flags, date]]} of a stand-in's account."""
+    return server.control("state")[user]
+
+
+def plain_run(*args, env=None, expect=0):
+    """The program without a profile's surroundings: (stdout, stderr)."""
+    done = subprocess.run([mailhaul_binary(), *args], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                          env=dict(os.environ, **(env or {})), check=False)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    if done.returncode != expect:
+        raise Failure("mailhaul %s: exit %d, wanted %d\n%s%s" % (" ".join(args), done.returncode,
+                                                                 expect, out, err))
+    return out, err
+
+
+# --- words
+
+COMMANDS = ("run", "check", "status", "stop", "pause", "resume", "skip", "set", "retry", "held",
+            "report", "list", "profile")
+WRONG = [
+    ((), "mailhaul moves the mail"), (("frobnicate",), "no command frobnicate"),
+    (("run",), "usage: mailhaul run PROFILE"), (("run", "a", "b"), "one word too many: b"),
+    (("run", "a", "--frob"), "no option --frob"), (("run", "a", "-x"), "no option -x"),
+    (("run", "a", "--jobs"), "--jobs needs a value"),
+    (("run", "a", "--jobs", "0"), "1 to 1000, not 0"),
+    (("run", "a", "--jobs=x"), "1 to 1000, not x"),
+    (("run", "a", "--detach=yes"), "--detach takes no value"),
+    (("status", "a", "--jobs", "3"), "does not take --jobs"),
+    (("run", "nosuch"), "nosuch.ini: No such file"), (("set", "a", "speed=9"), "not speed=9"),
+    (("set", "a", "jobs=0"), "not 0"), (("skip", "a"), "skip needs --only"),
+    (("held", "a"), "usage: mailhaul held"),
+    (("held", "a", "--as", "gone", "--only", "*"), "landed, send or skip, not gone"),
+    (("retry", "a", "--reason", "bad luck"), "no reason bad luck"),
+    (("report", "a", "--format", "pdf"), "txt, csv or json, not pdf"),
+    (("list", "a", "things"), "not things"), (("profile", "eat", "a"), "not eat"),
+    (("help", "nothing"), "no command nothing"), (("help", "run", "check"), "one subcommand"),
+    (("profile", "new", "status"), "a command is"), (("status", "\x1b[2Jx"), "not a name"),
+]
+
+
+@test(timeout=60)
+def test_words(bench):
+    """Help, version, and every wrong word: exit 1, a sentence on stderr, nothing on stdout."""
+    home = {"HOME": bench.subdir("home"), "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""}
+    out, _ = plain_run("--version", env=home)
+    check(re.fullmatch(r"mailhaul \d+\.\d+.*\n", out), out)
+    for way in ("--help",), ("-h",), ("help",):
+        out, _ = plain_run(*way, env=home)
+        for name in COMMANDS:
+            check_in("mailhaul " + name, out, "help")
+    for name in COMMANDS:
+        for way in ("help", name), (name, "--help"):
+            out, err = plain_run(*way, env=home)
+            check(out.startswith("usage: mailhaul %s " % name) and not err, out + err)
+    for words, text in WRONG:
+        out, err = plain_run(*words, env=home, expect=USAGE)
+        check_in(text, err, " ".join(words))
+        check_equal(out, "", "stdout of " + " ".join(words))
+        check("\x1b" not in err, "a control byte of an argument is printed")
+
+
+# --- nothing is written
+
+@test(timeout=60)
+def test_dry_run_and_check_write_nothing(bench):
+    """Neither side gets a command that writes, and no file is left behind."""
+    world = World(bench, users=2)
+    for words in ("run", "PROFILE", "--dry-run"), ("check", "PROFILE", "--folders"):
+        text = world.call(*words)
+        check_in("2 accounts, 0 with a fault; 36 messages", text)
+        check_in("INBOX -> INBOX  12 messages", text)
+        check_in("Sent -> Sent  6 messages", text)
+        check_in("nothing was written", text)
+    check_equal(world.write_commands(), [], "commands that write")
+    check(not os.path.exists(world.haul.state), "a state directory was made")
+    check_equal(sorted(os.listdir(world.haul.dir)), ["p1.ini", "users.csv"], "files")
+    check_equal(world.call("status", "PROFILE", expect=CANNOT).count("has not run yet"), 1, "status")
+    world.call("run", "PROFILE")
+    ledger = os.path.join(world.haul.state, "ledger.db")
+    before, written = digest(ledger), world.write_commands()
+    text = world.call("run", "PROFILE", "--dry-run")
+    check_in("36 messages done before", text)
+    check_equal(world.write_commands(), written, "commands that write, beside a ledger")
+    check_equal(digest(ledger), before, "the ledger's bytes")
+    check_equal(world.source.violations() + world.target.violations(), [], "violations")
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+@test(timeout=60)
+def test_check_names_each_fault(bench):
+    """A verdict per mailbox: a wrong password, a target that is not empty, one without room."""
+    world = World(bench, users=4)
+    haul = world.haul
+    haul.write("users.csv", "u1;secret\nu2;wrong\nu3;secret\nu4;secret\n")
+    world.target.control("add", user="u3", folder="INBOX", messages=mails(1, 1))
+    world.target.control("quota", user="u4", value=2000)
+    text = world.call("check", "PROFILE", expect=ACCOUNTS)
+    for user, verdict, why in (("u1", "ok", ""), ("u2", "FAULT", "login of u2"),
+                               ("u3", "FAULT", "holds 1 messages that are not from here"),
+                               ("u4", "FAULT", "the target has room for 1024 bytes")):
+        line = re.search(r"^(\w+) +%s -> %s(.*)$" % (user, user), text, re.M)
+        check(line and line.group(1) == verdict and why in line.group(2), text)
+    check_in("4 accounts, 3 with a fault", text)
+    check_equal(world.write_commands(), [], "commands that write")
+
+
+# --- a run and those who watch it
+
+@test(timeout=90)
+def test_six_at_a_time_and_jobs_changed(bench):
+    """Six mailboxes at work, then two, then eight, as the admin says while it runs."""
+    world = World(bench, users=9, each=100, slow=True)
+    world.detach()
+    status = world.wait_status(lambda s: s["totals"]["working"] == 6, "six at work")
+    check_equal((status["running"], status["totals"]["jobs"]), (True, 6), "status")
+    check_in("set", world.call("set", "PROFILE", "jobs=2"))
+    world.wait_status(lambda s: s["totals"]["working"] == 2, "two at work")
+    world.call("set", "PROFILE", "jobs=8")
+    # Those that were at work end first: the first to end shows that new ones come at once.
+    world.target.rules()
+    check_equal(follow(world), 0, "exit code")
+    check_equal(set(world.messages().values()), {150}, "messages of each mailbox")
+    check_in("no run is at work", world.call("status", "PROFILE"))
+    check_equal(world.status()["accounts"]["done"], 9, "accounts done")
+
+
+def follow(world):
+    """A second start attaches, says so and ends as the run does."""
+    process = world.haul.call("run", "PROFILE", expect=None, timeout=90)
+    check_in("is at work already (process", process.output())
+    check_in("this follows it and starts nothing", process.output())
+    return process.popen.returncode
+
+
+@test(timeout=60)
+def test_pause_resume_stop(bench):
+    """Paused mailboxes send nothing; a stop ends what is on its way and is resumable."""
+    world = World(bench, users=3, each=100, slow=True)
+    world.detach()
+    wait_for(lambda: world.stored() >= 3, 20, "the first messages")
+    world.call("pause", "PROFILE", "--only", "u1")
+    status = world.wait_status(
+        lambda s: state(s, "u1") == "paused" and state(s, "u2") == "copying", "u1 paused")
+    check_equal(status["totals"]["state_name"], "working", "state")
+    world.call("pause", "PROFILE")
+    world.wait_status(lambda s: s["totals"]["state_name"] == "paused", "all paused")
+    before = world.stored()
+    world.call("status", "PROFILE")
+    time.sleep(0.6)  # nothing can be waited for: it must not happen
+    check_equal(world.stored(), before, "messages sent while paused")
+    world.call("resume", "PROFILE")
+    wait_for(lambda: world.stored() > before, 20, "going on")
+    watcher = world.haul.spawn("run", "PROFILE")
+    wait_for(lambda: "at work already" in watcher.output(), 20, "the watcher")
+    world.call("stop", "PROFILE")
+    check_equal(watcher.wait(30), STOPPED, "exit code of a stopped run")
+    check_in("run it again to go on", watcher.output())
+    check_equal(world.call("stop", "PROFILE", expect=CANNOT).count("no run"), 1, "stop again")
+    check_equal(world.status()["exit_code"], STOPPED, "status")
+    world.target.rules()
+    world.haul.run()
+    check_equal(set(world.messages().values()), {150}, "messages of each mailbox")
+    check_equal(len(world.target.commands("APPEND")), 450, "each was sent once")
+
+
+def state(status, user):
+    return next(row["state"] for row in status["rows"] if row["user"] == user)
+
+
+@test(timeout=60)
+def test_skip_stop_only(bench):
+    """Single mailboxes skipped or stopped; the others end as ever."""
+    world = World(bench, users=3, each=100, slow=True)
+    pid = world.detach()
+    wait_for(lambda: world.stored() >= 3, 20, "the first messages")
+    world.call("skip", "PROFILE", "--only", "u2")
+    world.call("stop", "PROFILE", "--only", "u3")
+    world.target.rules()
+    wait_for(lambda: not alive(pid), 30, "the end of the run")
+    text = world.call("list", "PROFILE", "users")
+    for user, end in ("u1", "done"), ("u2", "skipped"), ("u3", "stopped"):
+        check_in("%s -> %s  %s" % (user, user, end), text)
+    check_equal(world.status()["exit_code"], STOPPED, "exit code")
+    world.haul.run()
+    got = world.messages()
+    check_equal((got["u1"], got["u3"]), (150, 150), "messages")
+
+
+@test(timeout=60)
+def test_hang_up_stops_nothing(bench):
+    """SIGHUP to a detached run and to one in the foreground; a watcher that leaves."""
+    world = World(bench, users=1, each=100, slow=True)
+    pid = world.detach()
+    check_equal(os.getsid(pid), pid, "its session")
+    os.kill(pid, signal.SIGHUP)
+    watcher = world.haul.spawn("run", "PROFILE")
+    wait_for(lambda: "at work already" in watcher.output(), 20, "the watcher")
+    watcher.signal(signal.SIGKILL)
+    stored = world.stored()
+    wait_for(lambda: world.stored() > stored + 2, 20, "more after it left")
+    check(alive(pid), "the run is gone")
+    world.target.rules()
+    check_equal(follow(world), 0, "exit code")
+    check_in("the terminal hung up", world.haul.debug_log())
+    check_equal(world.messages(), {"u1": 150}, "messages")
+
+
+@test(timeout=60)
+def test_signals_stop_in_order(bench):
+    """SIGTERM and SIGINT end a run in the foreground like `stop`."""
+    world = World(bench, users=1, each=160, slow=True)
+    for number in signal.SIGTERM, signal.SIGINT:
+        before = world.stored()
+        process = world.haul.spawn("run", "PROFILE")
+        wait_for(lambda: world.stored() > before, 20, "something sent")
+        process.signal(number)
+        check_equal(process.wait(20), STOPPED, "exit code")
+        check_in("stopped before the end", process.output())
+    world.target.rules()
+    world.haul.run()
+    check_equal(len(world.target.commands("APPEND")), 240, "each was sent once")
+
+
+# --- only some, and reports
+
+@test(timeout=60)
+def test_only_and_users(bench):
+    """--only takes globs, --users another list; a round goes on with those who are left."""
+    world = World(bench, users=4)
+    world.call("run", "PROFILE", "--only", "u1", "--only", "*2", "--jobs", "1")
+    check_equal(world.messages(), {"u1": 18, "u2": 18, "u3": 0, "u4": 0}, "messages")
+    text = world.call("run", "PROFILE", "--only", "nobody*", expect=USAGE)
+    check_in("no user of the list matches --only nobody*", text)
+    world.haul.write("few.csv", "u3;secret\n")
+    world.call("run", "PROFILE", "--users", os.path.join(world.haul.dir, "few.csv"))
+    check_equal(world.messages(), {"u1": 18, "u2": 18, "u3": 18, "u4": 0}, "messages")
+    world.call("run", "PROFILE")
+    check_equal(set(world.messages().values()), {18}, "messages")
+    check_equal(len(world.target.commands("APPEND")), world.count, "each was sent once")
+
+
+REFUSED = "X-REFUSE-THIS"
+
+
+def mixed_world(bench):
+    """One mailbox with messages that land, are refused, and are left out by the profile."""
+    folder = mails(1, 5) + [{"text": plain(6).body.decode() + REFUSED + "\r\n"}] + \
+        mails(7, 3, date=900000000)
+    source = Standin(bench, "source", users={"u1": "secret"},
+                     accounts={"u1": {"folders": {"INBOX": {"messages": folder}}}})
+    target = Standin(bench, "target", users={"u1": "secret"}, content={"refuse": [
+        {"pattern": REFUSED, "text": "refused by policy"}]})
+    return source, target, Haul(bench, source, target, run={"since": "2000", "ladder": "none"})
+
+
+@test(timeout=60)
+def test_reports_and_lists(bench):
+    """Three formats that agree, lists as text and JSON, retry; the sums hold everywhere."""
+    _, target, haul = mixed_world(bench)
+    process = haul.run(expect=ITEMS)
+    check_in("need a look", process.output())
+    wanted = {"found": 9, "copied": 5, "skipped": 3, "failed": 1, "held": 0, "vanished": 0,
+              "adopted": 0, "open": 0, "in_doubt": 0, "surplus": 0}
+    report = json.loads(haul.call("report", "PROFILE", "--format", "json").output())
+    for items in report["totals"], report["accounts"][0]["items"]:
+        check_equal({k: items[k] for k in wanted}, wanted, "sums of report.json")
+    check_equal([(p["uid"], p["state"]) for p in report["accounts"][0]["problems"]],
+                [(6, "failed")], "problems")
+    text = haul.call("report", "PROFILE").output()
+    check_in("9 found = 5 copied + 0 adopted + 3 skipped + 1 failed + 0 held + 0 vanished", text)
+    check_in("u1, INBOX: UID 6", text)
+    check_in("refused by policy", text)
+    rows = list(csv.DictReader(io.StringIO(
+        haul.call("report", "PROFILE", "--format", "csv").output())))
+    row = {k.lower(): v for k, v in rows[0].items()}
+    check_equal((row["found"], row["copied"], row["skipped"], row["failed"]), ("9", "5", "3", "1"),
+                "report.csv")
+    check_files_agree(haul, text, rows)
+    check_lists(haul)
+    check_equal(haul.call("retry", "PROFILE", "--reason", "quota").output().split(": ")[1],
+                "0 items will be tried again by the next run\n", "retry of another reason")
+    target.control("content", content={})
+    check_in("1 items will be tried again", haul.call("retry", "PROFILE", "--only", "u*").output())
+    haul.run()
+    check_equal(haul.report()["totals"]["copied"], 6, "copied after the retry")
+    check_equal(len(lying(target)["INBOX"]), 6, "on the target")
+
+
+def check_files_agree(haul, text, rows):
+    """What the run wrote is what the commands print, but for the moment of writing."""
+    place = haul.logs()[-1]
+    check_equal(sorted(os.listdir(place)), ["debug.log", "manifest.jsonl", "report.csv",
+                                            "report.json", "report.txt"], "files of a run")
+    with open(os.path.join(place, "report.csv"), newline="") as f:
+        check_equal(list(csv.DictReader(f)), rows, "report.csv")
+    with open(os.path.join(place, "report.txt")) as f:
+        written = f.read()
+    check_equal(written[written.index("\nTOTALS"):], text[text.index("\nTOTALS"):], "report.txt")
+
+
+def check_lists(haul):
+    def listed(what):
+        return json.loads(haul.call("list", "PROFILE", what, "--json").output())
+    (user,) = listed("users")
+    check_equal((user["user"], user["state"], user["found"], user["landed"], user["skipped"]),
+                ("u1", "done with remarks", 9, 5, 3), "list users")
+    (folder,) = listed("folders")
+    check_equal((folder["folder"], folder["target_folder"], folder["failed"]),
+                ("INBOX", "INBOX", 1), "list folders")
+    (failed,) = listed("failed")
+    check_equal((failed["uid"], failed["state"], "policy" in failed["text"]), (6, "failed", True),
+                "list failed")
+    check_equal([(r["uid"], r["reason"]) for r in listed("skipped")],
+                [(7, "since"), (8, "since"), (9, "since")], "list skipped")
+    check_equal(listed("held"), [], "list held")
+    for what in "users", "folders", "failed", "skipped":
+        check_in("u1", haul.call("list", "PROFILE", what).output(), "list " + what)
+    check_equal(haul.call("list", "PROFILE", "failed", "--only", "x*").output(), "", "list --only")
+
+
+# --- held
+
+def held_world(bench):
+    """Rows in doubt whose messages may have been on the target and are gone: held."""
+    world = World(bench, users=1, each=8, run={"settle_wait": "100ms"})
+    check(world.haul.die_at("last-byte:3"), "did not get to its third batch")
+    wait_for(lambda: world.stored() >= 3, 20, "what had been sent")
+    rows = world.haul.sql("SELECT count(*) AS n FROM item")[0]["n"]
+    inbox = lying(world.target)["INBOX"]
+    world.target.control("expunge", user="u1", folder="INBOX",
+                         uids=[m[0] for m in inbox][rows:])
+    process = world.haul.run(expect=ITEMS)
+    check_in("held", process.output())
+    return world
+
+
+@test(timeout=60)
+def test_held(bench):
+    """Held items are shown, never sent by themselves, and resolved by the admin's word."""
+    for way, copied, skipped, code in (("send", 12, 0, 0), ("landed", 12, 0, 0),
+                                       ("skip", 11, 1, 0)):
+        world = held_world(bench)
+        haul = world.haul
+        rows = json.loads(haul.call("list", "PROFILE", "held", "--json").output())
+        check(rows and all(r["reason"] == "doubt" for r in rows), "held rows: %s" % rows)
+        sent = world.stored()
+        haul.run(expect=ITEMS)
+        check_equal(world.stored(), sent, "sent without the admin's word")
+        check_in("0 items", haul.call("held", "PROFILE", "--as", way, "--only", "x").output())
+        check_in("%d items" % len(rows),
+                 haul.call("held", "PROFILE", "--as", way, "--only", "u1").output())
+        haul.run(expect=code)
+        check_equal(world.stored() - sent, len(rows) if way == "send" else 0, "sent after " + way)
+        totals = haul.report()["totals"]
+        check_equal((totals["held"], totals["skipped"] > 0, totals["found"]),
+                    (0, way == "skip", 12), "totals after " + way)
+
+
+# --- exit codes
+
+@test(timeout=60)
+def test_exit_codes(bench):
+    """1 profile or user list, 3 accounts, 5 ledger or lock; 0, 2 and 4 are shown by others."""
+    world = World(bench, users=2)
+    haul = world.haul
+    haul.write("users.csv", "u1;secret\nu2;wrong\n")
+    check_in("u2", world.call("run", "PROFILE", expect=ACCOUNTS))
+    check_equal(haul.report()["exit_code"], ACCOUNTS, "exit code in report.json")
+    check_equal(world.messages(), {"u1": 18, "u2": 0}, "messages")
+    haul.write("users.csv", "u1;secret\nu1;secret\n\"x;y\n")
+    check_in("users.csv:", world.call("run", "PROFILE", expect=USAGE))
+    haul.write("users.csv", "u1;secret\nu2;secret\n")
+    haul.options["run"]["frobnicate"] = "yes"
+    haul.options["target"]["port"] = "many"
+    haul.save()
+    text = world.call("run", "PROFILE", expect=USAGE)
+    check("frobnicate" in text and "port" in text, "not all faults in one pass: " + text)
+    del haul.options["run"]["frobnicate"]
+    haul.options["target"]["port"] = world.target.port
+    haul.save()
+    world.call("run", "PROFILE")
+    ledger = os.path.join(haul.state, "ledger.db")
+    for suffix in "-wal", "-shm":
+        if os.path.exists(ledger + suffix):
+            os.unlink(ledger + suffix)
+    with open(ledger, "r+b") as f:
+        f.write(b"this is no ledger" * 64)
+    check_in("ledger", world.call("run", "PROFILE", expect=CANNOT))
+
+
+@test(timeout=60)
+def test_bound_to_its_endpoints(bench):
+    """Another host or another target for a user is refused and named, unless told."""
+    world = World(bench, users=1)
+    haul = world.haul
+    world.call("run", "PROFILE")
+    other = Standin(bench, "other", users={"u1": "secret"})
+    haul.options["target"]["port"] = other.port
+    haul.save()
+    text = world.call("run", "PROFILE", expect=CANNOT)
+    check("%d" % other.port in text and "%d" % world.target.port in text, text)
+    check_equal([c for c in other.commands() if c["command"] in WRITES], [], "commands")
+    check_in("new host's name", world.call("run", "PROFILE", "--rebind", "nobody", expect=USAGE))
+
+
+# --- files
+
+@test(timeout=60)
+def test_files_are_private(bench):
+    """Files 0600, directories 0700, while a run is at work and after it, whatever the umask."""
+    world = World(bench, users=1, each=12, slow=True)
+    before = os.umask(0)
+    try:
+        pid = world.detach()
+    finally:
+        os.umask(before)
+    wait_for(lambda: world.stored() >= 2, 20, "the first messages")
+    top = world.haul.state
+    check(os.path.exists(os.path.join(top, "control")), "no control socket")
+    check_private(top)
+    world.target.rules()
+    wait_for(lambda: not alive(pid), 30, "the end of the run")
+    check_private(top)
+    check_equal(sorted(n for n in os.listdir(top) if not n.startswith("ledger")),
+                ["lock", "logs", "state.json"], "what is left")
+
+
+def check_private(top):
+    check_equal(stat.S_IMODE(os.stat(top).st_mode), 0o700, top)
+    for place, dirs, files in os.walk(top):
+        for name in dirs + files:
+            path = os.path.join(place, name)
+            try:
+                mode = os.lstat(path).st_mode
+            except FileNotFoundError:
+                continue  # the ledger's side files come and go
+            wanted = 0o700 if stat.S_ISDIR(mode) else 0o600
+            check_equal("%o" % stat.S_IMODE(mode), "%o" % wanted, path)
+
+
+# --- terminals
+
+class Terminal:
+    """The program on a terminal of its own, 80x24."""
+
+    def __init__(self, haul, *args, columns=80):
+        words = [haul.profile if w == "PROFILE" else w for w in args]
+        self.seen = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            os.execve(haul.binary, [haul.binary] + words,
+                      haul.environment({"TERM": "xterm", "LC_ALL": "C.UTF-8"}))
+        haul.bench.remember_group(self.pid)
+        haul.bench.add(self)
+
+    def read(self, until, timeout=30):
+        end = time.monotonic() + timeout
+        while until not in self.seen:
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            data = b""
+            if ready:
+                try:
+                    data = os.read(self.fd, 65536)
+                except OSError:
+                    pass
+            if not data:
+                raise Failure("no %r on the terminal:\n%s" % (until, self.text()))
+            self.seen += data
+
+    def read_times(self, what, count):
+        while self.seen.count(what) < count:
+            before, self.seen = self.seen, b""
+            self.read(what)
+            self.seen = before + self.seen
+
+    def rest(self, timeout=30):
+        """Reads to the end; the exit code."""
+        try:
+            self.read(b"\xff\xff never \xff", timeout)
+        except Failure:
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def type(self, text):
+        os.write(self.fd, text)
+
+    def text(self):
+        return self.seen.decode("utf-8", "replace")
+
+    def close(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+class Screen:
+    """What a terminal shows after the few controls the block uses."""
+
+    def __init__(self, data):
+        self.lines, self.at, self.widest = [""], 0, 0
+        for part in re.findall(r"\x1b\[\d*[A-Za-z]|\r|\n|[^\x1b\r\n]+|\x1b", data):
+            self.take(part)
+
+    def take(self, part):
+        m = re.fullmatch(r"\x1b\[(\d*)([A-Za-z])", part)
+        if part == "\n":
+            self.at += 1
+            while len(self.lines) <= self.at:
+                self.lines.append("")
+            self.column = 0
+        elif part == "\r":
+            self.column = 0
+        elif m and m.group(2) == "A":
+            self.at = max(0, self.at - int(m.group(1) or 1))
+        elif m and m.group(2) == "J":
+            del self.lines[self.at + 1:]
+            self.lines[self.at] = ""
+        elif m and m.group(2) == "K":
+            pass
+        elif part.startswith("\x1b"):
+            raise Failure("an unknown control: %r" % part)
+        else:
+            self.lines[self.at] = part
+            self.widest = max(self.widest, len(part))
+
+
+@test(timeout=60)
+def test_progress_on_a_terminal(bench):
+    """One block that is drawn over itself, no wider than the terminal; lines of what has ended."""
+    world = World(bench, users=2, each=60, slow=True)
+    terminal = Terminal(world.haul, "run", "PROFILE")
+    terminal.read(b"copying")
+    terminal.read_times(b"of 6 workers", 5)
+    world.target.rules()
+    check_equal(terminal.rest(), 0, "exit code\n" + terminal.text())
+    screen = Screen(terminal.text())
+    check(screen.widest < 80, "a line of %d columns" % screen.widest)
+    left = "\n".join(screen.lines)
+    check(terminal.text().count("of 6 workers") >= 5, "the block was drawn %d times" %
+          terminal.text().count("of 6 workers"))
+    check("workers" not in left, "the block stands there at the end:\n" + left)
+    for text in "u1: done", "u2: done", "100 %", "report: /":
+        check_in(text, left, "what is left on the terminal")
+    check("100 %" not in terminal.text()[:terminal.text().rindex("u2: done")].rsplit(
+        "u1: done", 1)[0], "100 % before the end")
+
+
+@test(timeout=60)
+def test_progress_on_a_pipe(bench):
+    """Plain lines: no control byte, one line an event."""
+    world = World(bench, users=2)
+    text = world.call("run", "PROFILE")
+    check("\x1b" not in text and "\r" not in text, "controls on a pipe: %r" % text)
+    for line in "p1: round 1, 2 accounts, 6 at a time", "u1: done, 18 items", "u2: done, 18 items":
+        check(any(row.startswith(line) for row in text.splitlines()), "no line %r in\n%s" % (
+            line, text))
+    check_in("100 %  2/2 accounts  36/36 items", text)
+    check_in("report: %s/report.txt" % world.haul.logs()[-1], text)
+
+
+# --- profiles
+
+@test(timeout=60)
+def test_profile_commands(bench):
+    """new, check and show; a name and a path; no secret is printed."""
+    home = bench.subdir("home", 0o700)
+    env = {"HOME": home, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""}
+    out, _ = plain_run("profile", "new", "acme", env=env)
+    path = os.path.join(home, ".config/mailhaul/acme.ini")
+    check_in(path, out)
+    check_equal(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode of a new profile")
+    _, err = plain_run("profile", "new", "acme", env=env, expect=USAGE)
+    check_in("is there already", err)
+    _, err = plain_run("profile", "check", "acme", env=env, expect=USAGE)
+    check_in("users.csv", err)
+    with open(os.path.join(home, ".config/mailhaul/users.csv"), "w") as f:
+        os.fchmod(f.fileno(), 0o600)
+        f.write("ann@acme.example;geheim\n")
+    out, _ = plain_run("profile", "check", "acme", env=env)
+    check_in("no faults, 1 users", out)
+    with open(path, "a") as f:
+        f.write("[source]\nhost = again\n")
+    with open(path) as f:
+        text = f.read()
+    with open(path, "w") as f:
+        f.write(text.replace(";admin_user = migrator", "admin_user = boss").replace(
+            ";admin_password = file:/root/.mailhaul/password", "admin_password = geheim").replace(
+            ";jobs = 6", "jobs = none"))
+    _, err = plain_run("profile", "check", "acme", env=env, expect=USAGE)
+    check("jobs" in err and "again" in err or "twice" in err or "[source]" in err, err)
+    check("geheim" not in err, "a password is printed")
+    with open(path, "w") as f:
+        f.write(text[:text.rindex("[source]")].replace(
+            ";admin_password = file:/root/.mailhaul/password", "admin_password = geheim").replace(
+            ";admin_user = migrator", "admin_user = boss"))
+    out, _ = plain_run("profile", "show", "acme", env=env)
+    check_in("admin_user = boss", out)
+    check("geheim" not in out, "a password is printed")
+    check_in("settle_wait = 10s", out)
+
+
+@test(timeout=60)
+def test_profile_encrypt(bench):
+    """A plain password becomes enc:..., and a run asks for the passphrase on the terminal."""
+    source = Standin(bench, "source", users={"u1": "secret"}, masters={"boss": "geheim"},
+                     accounts={"u1": {"folders": {"INBOX": {"messages": mails(1, 3)}}}})
+    target = Standin(bench, "target", users={"u1": "secret"}, masters={"boss": "geheim"})
+    haul = Haul(bench, source, target, rows="u1\n", source_options={
+        "auth": "master", "admin_user": "boss", "admin_password": "geheim"}, target_options={
+        "auth": "master", "admin_user": "boss", "admin_password": "geheim"})
+    terminal = Terminal(haul, "profile", "encrypt", "PROFILE")
+    for question in b"new passphrase", b"same passphrase again":
+        terminal.read(question)
+        terminal.type(b"open sesame\n")
+    check_equal(terminal.rest(), 0, "exit code\n" + terminal.text())
+    check("sesame" not in terminal.text(), "the passphrase was shown")
+    with open(haul.profile) as f:
+        text = f.read()
+    check("geheim" not in text and text.count("admin_password = enc:v1:") == 2, text)
+    check_equal(stat.S_IMODE(os.stat(haul.profile).st_mode), 0o600, "mode")
+    process = haul.run(expect=USAGE)
+    check_in("passphrase", process.output())
+    check(not os.path.exists(os.path.join(haul.state, "ledger.db")), "something was started")
+    terminal = Terminal(haul, "run", "PROFILE")
+    terminal.read(b"passphrase")
+    terminal.type(b"open sesame\n")
+    check_equal(terminal.rest(), 0, "exit code\n" + terminal.text())
+    check_equal(len(lying(target)["INBOX"]), 3, "messages")
+    for name in "p1.ini", "state/ledger.db":
+        with open(os.path.join(haul.dir, name), "rb") as f:
+            check(b"geheim" not in f.read(), "the password stands in " + name)
+    check("geheim" not in haul.debug_log(), "the password stands in debug.log")
