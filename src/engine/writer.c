@@ -609,6 +609,13 @@ send_batch(struct writer *w, struct batch **batch, struct err *err)
 	struct side *target = &w->job->target;
 	int ret;
 
+	if (job_stopping(
+		    w->job)) { /* not a byte of it has left: it is found again by the next run */
+		struct work_folder *wf = (*batch)->owner;
+		ledger_result(w->job->ledger, (*batch)->id, wf->row.id, NULL, 0);
+		drop_batch(batch);
+		return 0;
+	}
 	if (ledger_wait(w->job->ledger, (*batch)->ticket, err) < 0)
 		goto drop;
 	while ((ret = target->c->store_start(target->session, batch, err)) == 1)
