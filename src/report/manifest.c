@@ -58,6 +58,7 @@ item_line(void *context, const struct ledger_account *account, const struct ledg
 	const struct ledger_item *item)
 {
 	json_t *line = json_object();
+	struct str steps;
 	char when[24];
 
 	report_json_text(line, "account", account->source_user);
@@ -78,6 +79,12 @@ item_line(void *context, const struct ledger_account *account, const struct ledg
 	report_json_text(line, "state", item_state_name(item->state));
 	if (item->reason != REASON_NONE)
 		report_json_text(line, "reason", reason_name(item->reason));
+	if (item->steps != 0) {
+		str_init(&steps, 0);
+		report_steps(&steps, item->steps);
+		report_json_text(line, "steps", str_get(&steps));
+		str_clear(&steps);
+	}
 	if (item->gone_round != 0)
 		report_json_number(line, "gone_round", item->gone_round);
 	return put_line(context, line);

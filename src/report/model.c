@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mail/ladder.h"
 #include "report/report_private.h"
 #include "base/banned.h"
 
@@ -142,4 +143,13 @@ report_exit_text(int exit_code)
 		return "ended: it cannot work here (ledger, disk or lock)";
 	}
 	return "did not end by itself; run it again to go on";
+}
+
+void
+report_steps(struct str *out, unsigned steps)
+{
+	for (unsigned step = 0; step < LADDER_STEPS; step++)
+		if (steps & (1u << step))
+			str_addf(out, "%s%s", out->len > 0 ? ", " : "",
+				ladder_name((enum ladder_step)step));
 }

@@ -2,6 +2,7 @@
 #ifndef REPORT_REPORT_PRIVATE_H
 #define REPORT_REPORT_PRIVATE_H
 
+#include "base/str.h"
 #include "report/report.h"
 
 #define REPORT_REASONS 2048 /* codes: err.h, and ledger.h's from 1000 */
@@ -40,5 +41,8 @@ int report_last_run(struct ledger *ledger, struct ledger_run *run_r, struct err 
 typedef int report_account_fn(void *context, const struct report_account *account, struct err *err);
 int report_each_account(
 	struct ledger *ledger, report_account_fn *fn, void *context, struct err *err);
+
+/* Appends the names of the ladder's steps in `steps` (a bit each): "nul, line_ends". */
+void report_steps(struct str *out, unsigned steps);
 
 #endif

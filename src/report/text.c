@@ -85,6 +85,31 @@ item_problem(void *context, const struct ledger_account *account,
 	return 0;
 }
 
+/* Copied, but not quite as it was: what was changed on the way. */
+static int
+item_remark(void *context, const struct ledger_account *account, const struct ledger_folder *folder,
+	const struct ledger_item *item)
+{
+	struct text_writer *writer = context;
+	struct str steps;
+
+	if (item->reason != REASON_REPAIRED && item->reason != REASON_WRAPPED &&
+		item->reason != REASON_DATE && item->reason != REASON_KEYWORDS)
+		return 0;
+	if (writer->items_shown >= ITEMS_PER_ACCOUNT) {
+		writer->items_left++;
+		return 0;
+	}
+	writer->items_shown++;
+	problem_head(writer, account->source_user, folder->source_name);
+	str_init(&steps, 0);
+	report_steps(&steps, item->steps);
+	fprintf(writer->out, "UID %" PRIu32 " copied, %s%s%s\n", item->uid,
+		reason_name(item->reason), steps.len > 0 ? ": " : "", str_get(&steps));
+	str_clear(&steps);
+	return 0;
+}
+
 static void
 folder_problems(struct text_writer *writer, const struct report_account *account)
 {
@@ -140,6 +165,17 @@ account_problems(void *context, const struct report_account *account, struct err
 			writer->items_left);
 		put_safe(writer->out, writer->source->profile->name);
 		fputs(" failed|held|skipped\n", writer->out);
+	}
+	writer->items_shown = writer->items_left = 0;
+	if (ledger_each_item(
+		    writer->source->ledger, row->id, ITEM_LANDED, item_remark, writer, err) < 0)
+		return -1;
+	if (writer->items_left != 0) {
+		problem_head(writer, row->source_user, NULL);
+		fprintf(writer->out,
+			"and %" PRIu64 " more that were changed; all of them: "
+			"manifest.jsonl\n",
+			writer->items_left);
 	}
 	return 0;
 }
