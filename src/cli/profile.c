@@ -67,11 +67,10 @@ new_profile(const char *name)
 
 	if (path == NULL)
 		return cli_fail(&err);
-	if (is_name(name) && !profile_name_ok(name, cli_reserved, &err)) {
-		code = cli_fail(&err);
-	} else if (access(path, F_OK) == 0) {
+	if (access(path, F_OK) == 0) {
 		code = cli_usage("%s is there already", path);
-	} else if (write_sample(path, &err) < 0) {
+	} else if ((is_name(name) && !profile_name_ok(name, cli_reserved, &err)) ||
+		   write_sample(path, &err) < 0) {
 		code = cli_fail(&err);
 	} else {
 		fputs("written: ", stdout);

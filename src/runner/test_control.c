@@ -116,8 +116,8 @@ test_broken_peers(void)
 		"{\"type\":\"hello\"}",
 		"{\"type\":\"hello\",\"version\":2}",
 		"{\"type\":\"hello\",\"version\":\"1\"}",
-		"{\"type\":\"hello\",\"version\":1,\"pid\":-1,\"host\":\"\",\"profile\":\"\","
-		"\"directory\":\"\"}",
+		("{\"type\":\"hello\",\"version\":1,\"pid\":-1,\"host\":\"\",\"profile\":\"\","
+		 "\"directory\":\"\"}"),
 		"{\"type\":\"hello\",\"type\":\"hello\"}",
 		"{\"type\":\"hello\",\"version\":1,\"pid\":1,\"host\":\"\\u0000\"}",
 		"{\"type\":\"command\",\"id\":1,\"kind\":2}",
@@ -127,13 +127,13 @@ test_broken_peers(void)
 		"{\"type\":\"frob\"}",
 		"{\"type\":\"command\"}",
 		"{\"type\":\"command\",\"id\":0}",
-		"{\"type\":\"command\",\"id\":1,\"kind\":99,\"account\":0,\"glob\":\"\",\"value\":"
-		"0,"
-		"\"value2\":0,\"reason\":0}",
-		"{\"type\":\"command\",\"id\":1,\"kind\":1,\"account\":0,\"glob\":7,\"value\":0,"
-		"\"value2\":0,\"reason\":0}",
-		"{\"type\":\"command\",\"id\":1,\"kind\":1,\"account\":0,\"glob\":\"\","
-		"\"value\":1.5,\"value2\":0,\"reason\":0}",
+		("{\"type\":\"command\",\"id\":1,\"kind\":99,\"account\":0,\"glob\":\"\",\"value\":"
+		 "0,"
+		 "\"value2\":0,\"reason\":0}"),
+		("{\"type\":\"command\",\"id\":1,\"kind\":1,\"account\":0,\"glob\":7,\"value\":0,"
+		 "\"value2\":0,\"reason\":0}"),
+		("{\"type\":\"command\",\"id\":1,\"kind\":1,\"account\":0,\"glob\":\"\","
+		 "\"value\":1.5,\"value2\":0,\"reason\":0}"),
 	};
 	struct bench bench;
 	struct engine *engine = NULL;
