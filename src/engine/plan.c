@@ -11,6 +11,8 @@
 
 #include "base/banned.h"
 
+#define RANKS 7
+
 struct planner {
 	const struct plan_input *in;
 	struct plan *plan;
@@ -275,14 +277,17 @@ plan_one(struct planner *p, const struct folder *folder, struct plan_folder *pf,
 }
 
 /* What users want first comes first; what they would miss least comes last. */
-static int
-rank(const struct plan_folder *pf)
+static unsigned char
+rank(const struct planner *p, const struct plan_folder *pf, const struct folder *source)
 {
+	enum special_use use = pf->source.use;
+
 	if (pf->left_out != NULL)
-		return 9;
-	if (strcmp(pf->source_name, "INBOX") == 0)
-		return 0;
-	switch (pf->source.use) {
+		return RANKS - 1;
+	for (int u = USE_INBOX + 1; use == USE_NONE && u < USE_TYPES; u++)
+		if (p->source_use[u] == source) /* by its name */
+			use = (enum special_use)u;
+	switch (use) {
 	case USE_INBOX:
 		return 0;
 	case USE_SENT:
@@ -301,18 +306,22 @@ rank(const struct plan_folder *pf)
 	case USE_TYPES:
 		break;
 	}
-	return 3;
+	return strcmp(pf->source_name, "INBOX") == 0 ? 0 : 3;
 }
 
 static void
-sort_by_rank(struct plan *plan)
+sort_by_rank(struct planner *p)
 {
+	struct plan *plan = p->plan;
 	struct plan_folder *sorted = arena_alloc(plan->arena, (plan->count + 1) * sizeof *sorted);
+	unsigned char *ranks = arena_alloc(plan->arena, plan->count + 1);
 	size_t n = 0;
 
-	for (int r = 0; r <= 9; r++)
+	for (size_t i = 0; i < plan->count; i++)
+		ranks[i] = rank(p, &plan->folders[i], &p->in->source->folders[i]);
+	for (unsigned char r = 0; r < RANKS; r++)
 		for (size_t i = 0; i < plan->count; i++)
-			if (rank(&plan->folders[i]) == r)
+			if (ranks[i] == r)
 				sorted[n++] = plan->folders[i];
 	plan->folders = sorted;
 	while (plan->work_count < plan->count && sorted[plan->work_count].left_out == NULL)
@@ -323,8 +332,9 @@ static int
 by_target_key(const void *a, const void *b)
 {
 	const struct plan_folder *const *x = a, *const *y = b;
+	int order = strcmp((*x)->target.key, (*y)->target.key);
 
-	return strcmp((*x)->target.key, (*y)->target.key);
+	return order != 0 ? order : strcmp((*x)->source_name, (*y)->source_name);
 }
 
 static int
@@ -337,11 +347,10 @@ refuse_collisions(const struct plan *plan, struct err *err)
 		by_key[i] = &plan->folders[i];
 	qsort(by_key, plan->work_count, sizeof *by_key, by_target_key);
 	for (size_t i = 1; i < plan->work_count; i++)
-		if (by_target_key(&by_key[i - 1], &by_key[i]) == 0)
+		if (strcmp(by_key[i - 1]->target.key, by_key[i]->target.key) == 0)
 			return err_set(err, ERR_COLLISION,
 				"%s and %s would both land in %s; give one of them another name by "
-				"a "
-				"map rule in [folders]",
+				"a map rule in [folders]",
 				by_key[i - 1]->source_name, by_key[i]->source_name,
 				by_key[i]->target_name);
 	return 0;
@@ -363,7 +372,7 @@ plan_make(const struct plan_input *input, struct plan *plan_r, struct err *err)
 			goto fail;
 		plan_r->count++;
 	}
-	sort_by_rank(plan_r);
+	sort_by_rank(&p);
 	if (refuse_collisions(plan_r, err) < 0)
 		goto fail;
 	return 0;
