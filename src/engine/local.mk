@@ -26,3 +26,10 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/snapshot.c \
 	src/engine/subscribe.c \
 	src/engine/writer.c
+
+check_PROGRAMS += src/engine/test_plan src/engine/test_match
+UNIT_TESTS += src/engine/test_plan src/engine/test_match
+src_engine_test_plan_SOURCES = src/engine/test_plan.c
+src_engine_test_plan_LDADD = src/engine/libengine.a src/mail/libmail.a src/base/libbase.a $(SSL_LIBS)
+src_engine_test_match_SOURCES = src/engine/test_match.c
+src_engine_test_match_LDADD = src/engine/libengine.a src/base/libbase.a $(SSL_LIBS)
