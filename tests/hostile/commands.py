@@ -1,0 +1,187 @@
+"""Every command the connector sends, answered NO, BAD, BYE and not at all.
+
+What a clean run sends is counted at the stand-ins; each of these commands then gets its four
+cases, as the first, second, ... of its kind refused once, and as refused for ever. All cases of a
+setup are mailboxes of one run. ENDS says how a case ends; where it says nothing, the account is
+done by itself in the same run."""
+
+import re
+from collections import Counter
+
+from hostile.stage import Case, Stage
+from lib.bench import Failure
+
+ACTIONS = "no", "bad", "bye", "stall"
+
+PLAIN = {"capabilities": ["IMAP4REV1"], "capabilities_before": ["IMAP4REV1"],
+         "greeting": "* OK ready\r\n", "caps_at_login": False}
+OLD = {"capabilities": ["IMAP4REV1", "XLIST", "NAMESPACE", "UIDPLUS"],
+       "capabilities_before": ["IMAP4REV1", "STARTTLS", "AUTH=CRAM-MD5"]}
+
+
+def rich():
+    return {}
+
+
+def plain():
+    """No extension at all, and capabilities only when asked for."""
+    return {"source": PLAIN, "target": PLAIN}
+
+
+def old():
+    """STARTTLS, a login of questions and answers, XLIST."""
+    tls = {"tls_verify": "no", "security": "starttls", "auth": "cram-md5"}
+    return {"source": OLD, "target": OLD, "cert": "good", "source_options": tls,
+            "target_options": tls}
+
+
+SETUPS = {"rich": rich, "plain": plain, "old": old}
+
+# "setup side command which action" -> (state, reason) after the run in which the rule was met
+ANY = r"\w+ \w+ "
+ONCE = [
+    (ANY + r"(AUTHENTICATE|LOGIN) \d (no|bad)", ("failed", "auth")),
+    (ANY + r"CAPABILITY \d no", ("failed", "refused")),
+    (r"plain \w+ LIST 1 no", ("done", None)),  # asks for the delimiter only
+    (r"rich \w+ LIST 2 no", ("done", None)),  # asks for the folders' ids only
+    (ANY + r"(LIST|UID FETCH) \d no", ("failed", "refused")),
+    (ANY + r"STARTTLS \d (no|bad)", ("done", None)),
+]
+ALWAYS = [
+    (ANY + r"(AUTHENTICATE|LOGIN) always (no|bad)", ("failed", "auth")),
+    (ANY + r"(CAPABILITY|LIST|UID FETCH) always no", ("failed", "refused")),
+    (ANY + r"(CAPABILITY|LIST|UID FETCH|STARTTLS) always bad", ("failed", "bad")),
+    (ANY + r"STARTTLS always no", ("failed", "tls")),
+    (r"\w+ source EXAMINE always (no|bad)", ("failed", "nofolder")),
+    (r"\w+ target CREATE always no", ("failed", "refused")),
+    (r"\w+ target CREATE always bad", ("failed", "bad")),
+    (r"\w+ target APPEND always (no|bad)", ("done with remarks", None)),
+    # named by a warning
+    (r"\w+ target (SUBSCRIBE|UID STORE) always (no|bad)", ("done( with remarks)?", None)),
+    (ANY + r"LOGOUT always \w+", ("done", None)),
+    (ANY + r"[A-Z ]+ always bye", ("failed", "bye")),
+    (ANY + r"[A-Z ]+ always stall", ("failed", "timeout")),
+]
+
+
+def stated(table, case, setup):
+    """(state, reason) as patterns; done where the table is silent."""
+    for pattern, end in table:
+        if re.fullmatch(pattern, "%s %s" % (setup, case.name)):
+            return end
+    return "done", None
+
+
+def check_ends(table, setup, accounts, met):
+    """Each account that met its rule ended as stated; the others are done."""
+    wrong = []
+    for case, account in accounts.items():
+        state, reason = stated(table, case, setup) if case.user in met else ("done", None)
+        if not re.fullmatch(state, account["state"]) or not re.fullmatch(
+                str(reason), str(account.get("reason"))):
+            wrong.append("%s: %s %s (%s), stated: %s %s" % (
+                case, account["state"], account.get("reason"), account.get("text"), state,
+                reason))
+        elif case.action in ("no", "bad") and account["state"] == "failed" and \
+                "as told" not in account["text"]:
+            wrong.append("%s: the server's words are not in %r" % (case, account["text"]))
+    if wrong:
+        raise Failure("%d accounts ended otherwise:\n%s" % (len(wrong), "\n".join(wrong)))
+
+
+def clean_run(bench, setup):
+    """How often each command is sent in the first round, and in two: {side: {command: count}}"""
+    stage = Stage(bench, [Case("clean")], **SETUPS[setup]())
+    counts = []
+    stage.run(expect=0)
+    counts.append(counted(stage))
+    stage.change_source()
+    stage.run(expect=0)
+    counts.append(counted(stage))
+    stage.must_be_whole()
+    for side, server in stage.servers.items():
+        if server.violations():
+            raise Failure("%s: %r" % (side, server.violations()))
+    return counts
+
+
+def counted(stage):
+    return {side: Counter(c["command"] for c in stage.log_of(stage.cases[0], side))
+            for side in stage.servers}
+
+
+def command_case(side, command, action, **rule):
+    times = "always" if rule.get("times") else rule.get("nth", 1)
+    case = Case("%s %s %s %s" % (side, command, times, action), side,
+                [dict(rule, command=command, action=action)])
+    case.command, case.action = command, action
+    return case
+
+
+def once(sent, most, actions=ACTIONS):
+    """Each command of a clean run, refused once: the first, the second, ... of its kind."""
+    return [command_case(side, command, action, nth=nth)
+            for side, counts in sent.items()
+            for command, count in sorted(counts.items())
+            for nth in range(1, min(count, most) + 1)
+            for action in actions]
+
+
+def always(sent, without=None):
+    """And refused for ever; those of `without` come with a later round."""
+    return [command_case(side, command, action, times=-1)
+            for side, counts in sent.items()
+            for command in sorted(counts)
+            if without is None or not without[side][command]
+            for action in ACTIONS]
+
+
+def run_once(bench, setup, most):
+    """Two rounds with each command refused once; the third finds all whole. Where a message goes
+    with its neighbours in commands of their own, one that is sent again comes behind them."""
+    _, sent = clean_run(bench, setup)
+    stage = Stage(bench, once(sent, most), **SETUPS[setup]())
+    met = set()
+    for change in False, True:
+        if change:
+            stage.change_source()
+        accounts = stage.run()
+        now = stage.met()
+        check_ends(ONCE, setup, accounts, now - met)
+        met |= now
+    finish(stage, met, lambda case: case.command == "APPEND" and case.action == "no")
+    return len(stage.cases)
+
+
+def finish(stage, met, any_order=lambda case: False):
+    """Every rule was met. Without them the round that some accounts did not end comes to its end,
+    the next one finds all whole (a flag change that was refused counts there), and then nothing
+    is left to do."""
+    missed = [c.name for c in stage.cases if c.user not in met]
+    if missed:
+        raise Failure("never came to it: %s" % ", ".join(missed))
+    stage.lift()
+    stage.haul.call("retry", "PROFILE", expect=(0, 2))
+    stage.run(expect=0)
+    stage.run(expect=0)
+    stage.must_be_whole(any_order=any_order)
+    before = stage.servers["target"].control("state")
+    stage.run(expect=0)
+    if stage.servers["target"].control("state") != before:
+        raise Failure("a further run changed the target")
+
+
+def run_always(bench, setup, later):
+    """later: the commands that only a second round sends, else those of the first."""
+    first, both = clean_run(bench, setup)
+    stage = Stage(bench, always(both, first) if later else always(first), armed=not later,
+                  **SETUPS[setup]())
+    if later:
+        stage.run(expect=0)
+        stage.change_source()
+        stage.arm()
+    accounts = stage.run(timeout=150)
+    met = stage.met()
+    check_ends(ALWAYS, setup, accounts, met)
+    finish(stage, met)
+    return len(stage.cases)
