@@ -4,7 +4,10 @@
  * next folder's may follow at once. An answer belongs to the fetch of the folder that is selected
  * when it comes, and to the UID it names, never to a position. When the EXAMINE failed or showed
  * another UIDVALIDITY, all answers up to the fetch's own tags are thrown away: some servers keep
- * the folder before it selected. */
+ * the folder before it selected.
+ *
+ * A server may tell of one message in several answers. What came without the body is kept until
+ * the body comes, and a body without flags or date waits for them, to the end of the fetch. */
 #include "connector/imap/imap_private.h"
 
 #include <stdlib.h>
@@ -17,6 +20,16 @@ struct ready {
 	struct message *message;
 };
 
+enum { PIECES_MAX = 2000 }; /* of one fetch */
+
+/* A part of what was asked of a message. */
+struct piece {
+	struct piece *next;
+	struct item *item;
+	unsigned told;           /* enum fetch_told */
+	struct message *message; /* waits for the rest; item is its item then. NULL: not yet here */
+};
+
 struct fetch_op {
 	struct fetch_op *next;
 	const struct folder *folder; /* borrowed until its end */
@@ -27,7 +40,19 @@ struct fetch_op {
 	bool failed;
 	struct err err;
 	struct ready *first, **last;
+	struct piece *pieces;
+	size_t piece_count;
 };
+
+static void
+piece_free(struct piece *piece)
+{
+	if (piece->message != NULL)
+		message_free(&piece->message);
+	else
+		item_free(&piece->item);
+	free(piece);
+}
 
 static void
 op_free(struct fetch_op *op)
@@ -38,6 +63,12 @@ op_free(struct fetch_op *op)
 		next = ready->next;
 		message_free(&ready->message);
 		free(ready);
+	}
+	while (op->pieces != NULL) {
+		struct piece *piece = op->pieces;
+
+		op->pieces = piece->next;
+		piece_free(piece);
 	}
 	uidset_clear(&op->asked);
 	uidset_clear(&op->seen);
@@ -96,6 +127,139 @@ fetch_wanted(struct session *s, uint32_t uid, bool has_body)
 			return op;
 	}
 	return NULL;
+}
+
+static struct piece **
+piece_of(struct fetch_op *op, uint32_t uid)
+{
+	struct piece **at = &op->pieces;
+
+	while (*at != NULL && (*at)->item->uid != uid)
+		at = &(*at)->next;
+	return at;
+}
+
+static struct piece *
+piece_out(struct fetch_op *op, struct piece **at)
+{
+	struct piece *piece = *at;
+
+	*at = piece->next;
+	op->piece_count--;
+	return piece;
+}
+
+static void
+piece_add(struct fetch_op *op, struct item *item, unsigned told, struct message *message)
+{
+	struct piece **at = &op->pieces;
+
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = xcalloc(1, sizeof(**at));
+	(*at)->item = item;
+	(*at)->told = told;
+	(*at)->message = message;
+	op->piece_count++;
+}
+
+/* What `from` tells and `to` does not know. */
+static void
+item_merge(struct item *to, unsigned *told, struct item *from, unsigned from_told)
+{
+	unsigned news = from_told & ~*told;
+
+	if ((news & FETCH_TOLD_FLAGS) != 0) {
+		to->flags = from->flags;
+		free(to->keywords);
+		to->keywords = from->keywords;
+		from->keywords = NULL;
+	}
+	if ((news & FETCH_TOLD_DATE) != 0)
+		to->received = from->received;
+	if ((news & FETCH_TOLD_SIZE) != 0)
+		to->size = from->size;
+	*told |= news;
+}
+
+void
+fetch_add_known(struct fetch_op *op, struct item *item, unsigned *told)
+{
+	struct piece **at = piece_of(op, item->uid), *piece;
+
+	if (*at == NULL || (*at)->message != NULL)
+		return;
+	piece = piece_out(op, at);
+	item_merge(item, told, piece->item, piece->told);
+	piece_free(piece);
+}
+
+void
+fetch_note(struct session *s, struct item **item, unsigned told)
+{
+	uint32_t uid = (*item)->uid;
+
+	for (struct fetch_op *op = s->fetch_first; op != NULL && told != 0; op = op->next) {
+		struct piece **at, *piece;
+
+		if (!takes_answers(s, op) || !uidset_has(&op->asked, uid))
+			continue;
+		at = piece_of(op, uid);
+		if (*at != NULL && (*at)->message != NULL) {
+			piece = *at;
+			item_merge(piece->item, &piece->told, *item, told);
+			if ((piece->told & FETCH_TOLD_NEEDED) != FETCH_TOLD_NEEDED)
+				return;
+			piece = piece_out(op, at);
+			fetch_give(op, &piece->message);
+			free(piece);
+			return;
+		}
+		if (uidset_has(&op->seen, uid))
+			continue;
+		if (*at != NULL) { /* the newer one counts */
+			item_merge(*item, &told, (*at)->item, (*at)->told);
+			piece_free(piece_out(op, at));
+		}
+		if (op->piece_count < PIECES_MAX) {
+			piece_add(op, *item, told, NULL);
+			*item = NULL;
+		}
+		return;
+	}
+}
+
+void
+fetch_take(struct fetch_op *op, struct message **message, unsigned told)
+{
+	struct message *m = *message;
+
+	fetch_add_known(op, m->item, &told);
+	if (op->what == FETCH_META || op->piece_count >= PIECES_MAX ||
+		(told & FETCH_TOLD_NEEDED) == FETCH_TOLD_NEEDED) {
+		fetch_give(op, message);
+		return;
+	}
+	uidset_add(&op->seen, m->item->uid, m->item->uid);
+	piece_add(op, m->item, told, m);
+	*message = NULL;
+}
+
+/* The fetch is over: what was not told will not be. */
+static void
+give_held(struct fetch_op *op)
+{
+	for (struct piece **at = &op->pieces; *at != NULL;) {
+		struct piece *piece;
+
+		if ((*at)->message == NULL) {
+			at = &(*at)->next;
+			continue;
+		}
+		piece = piece_out(op, at);
+		fetch_give(op, &piece->message);
+		free(piece);
+	}
 }
 
 void
@@ -253,6 +417,8 @@ imap_fetch_next(struct session *s, struct message **message_r, struct err *err)
 		if (ret != 0)
 			return -1;
 	}
+	if (op->first == NULL)
+		give_held(op);
 	if (op->first == NULL)
 		return op_end(s, err);
 	ready = op->first;

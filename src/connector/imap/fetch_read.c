@@ -20,7 +20,7 @@ enum {
 
 struct fetch_body {
 	struct item *item;
-	bool has_flags, has_date, has_size;
+	unsigned told; /* enum fetch_told */
 	bool has_body, is_nil;
 	uint64_t body_bytes;
 	struct spool *spool;       /* kept, or the ring */
@@ -78,7 +78,7 @@ read_flags(struct session *s, struct fetch_body *body, struct err *err)
 			return err_set(err, ERR_PROTOCOL, "the server sent broken FLAGS");
 		flags_add_wire(&body->item->flags, &body->item->keywords, token.text, token.len);
 	}
-	body->has_flags = true;
+	body->told |= FETCH_TOLD_FLAGS;
 	return 0;
 }
 
@@ -102,7 +102,7 @@ read_date(struct session *s, struct fetch_body *body, struct err *err)
 		return -1;
 	if (token.type != WIRE_NIL && date_parse_imap(token.text, token.len, &when) == 0)
 		body->item->received = when;
-	body->has_date = true;
+	body->told |= FETCH_TOLD_DATE;
 	return 0;
 }
 
@@ -120,7 +120,7 @@ read_number(struct session *s, struct fetch_body *body, bool is_uid, struct err 
 		return 0;
 	}
 	/* A size that is none is no size: it is a hint only. */
-	body->has_size = true;
+	body->told |= FETCH_TOLD_SIZE;
 	if (token.type != WIRE_NIL && wire_u64(&token, &size) == 0)
 		body->item->size = size;
 	return 0;
@@ -231,8 +231,11 @@ read_literal(struct session *s, struct fetch_body *body, uint64_t bytes, struct 
 		return wire_literal_skip(&s->wire, err);
 	body->has_body = true;
 	body->body_bytes = bytes;
+	if (op != NULL)
+		fetch_add_known(op, body->item, &body->told);
 	if (bytes <= s->env.stream_limit || op == NULL || !s->fetching || !fetch_is_oldest(s, op) ||
-		fetch_op_what(op) != FETCH_BODY || !body->has_flags || !body->has_date ||
+		fetch_op_what(op) != FETCH_BODY ||
+		(body->told & FETCH_TOLD_NEEDED) != FETCH_TOLD_NEEDED ||
 		s->env.ring_bytes < (size_t)2 * DIGEST_HEAD_BYTES)
 		return keep_body(
 			s, body, bytes, op == NULL || fetch_op_what(op) == FETCH_BODY, err);
@@ -310,7 +313,7 @@ static void
 deliver(struct session *s, struct fetch_body *body)
 {
 	struct message *message;
-	struct fetch_op *op;
+	struct fetch_op *op = NULL;
 
 	if (body->given) {
 		struct digests whole;
@@ -321,18 +324,20 @@ deliver(struct session *s, struct fetch_body *body)
 	}
 	if (body->item->uid == 0)
 		return;
-	/* A change of flags by another client is no answer to a request for more. */
-	if (!body->has_body && !body->has_date && !body->has_size)
-		return;
 	if (body->is_nil)
 		session_log(s, LOG_DEBUG, NULL, "UID %u: the server has no body", body->item->uid);
-	op = fetch_wanted(s, body->item->uid, body->has_body);
-	if (op == NULL)
+	/* A change of flags by another client is no answer to a request for more. */
+	if (body->has_body || (body->told & (FETCH_TOLD_DATE | FETCH_TOLD_SIZE)) != 0)
+		op = fetch_wanted(s, body->item->uid, body->has_body);
+	if (op == NULL) {
+		if (!body->has_body)
+			fetch_note(s, &body->item, body->told);
 		return;
+	}
 	message = make_message(body);
 	if (fetch_op_what(op) != FETCH_BODY)
 		spool_unref(&message->body); /* kept before its UID was known */
-	fetch_give(op, &message);
+	fetch_take(op, &message, body->told);
 }
 
 static int

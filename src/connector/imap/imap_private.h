@@ -292,6 +292,20 @@ void fetch_clear(struct session *s);
 /* The open fetch that asked for this UID and has not got it; NULL: nobody did. */
 struct fetch_op *fetch_wanted(struct session *s, uint32_t uid, bool has_body);
 void fetch_give(struct fetch_op *op, struct message **message);
+/* What an answer said of its message. */
+enum fetch_told {
+	FETCH_TOLD_FLAGS = 1,
+	FETCH_TOLD_DATE = 2,
+	FETCH_TOLD_SIZE = 4,
+	FETCH_TOLD_NEEDED = FETCH_TOLD_FLAGS | FETCH_TOLD_DATE
+};
+/* Adds what earlier answers told of the item's message. */
+void fetch_add_known(struct fetch_op *op, struct item *item, unsigned *told);
+/* An answer without what was asked for: kept, where its message is still to come or waits for it;
+ * *item is taken then. */
+void fetch_note(struct session *s, struct item **item, unsigned told);
+/* An answer with it: given, or kept until flags and date are told. */
+void fetch_take(struct fetch_op *op, struct message **message, unsigned told);
 enum fetch_what fetch_op_what(const struct fetch_op *op);
 bool fetch_is_oldest(const struct session *s, const struct fetch_op *op);
 size_t fetch_wanting(
