@@ -1,5 +1,10 @@
 # doc/local.mk - manual pages and documents that are shipped.
-EXTRA_DIST += doc/mailhaul.1.in doc/runner.md doc/report.md
+EXTRA_DIST += README ChangeLog doc/mailhaul.1.in doc/runner.md doc/report.md doc/engine.md \
+	doc/architecture.md doc/libraries.md doc/performance.md doc/testing.md \
+	tests/check-docs tests/bench/mbsync
+
+# The documents and the program say the same.
+UNIT_TESTS += tests/check-docs
 
 # The option list of the page is that of the option tables.
 nodist_man_MANS = doc/mailhaul.1
