@@ -4,6 +4,7 @@ next run makes good what can be made good."""
 from hostile import commands
 from hostile.commands import SETUPS, run_always, run_once
 from hostile.stage import at_once, verbs_in_the_source
+from hostile.wire import run_appends, run_literals, run_noise
 from lib.testing import check, test
 
 # sent in other tests: by `mailhaul check`, and by a side that has waited for a minute
@@ -61,3 +62,19 @@ def test_each_command_always_plain_server(bench):
 @test(timeout=300, long=True)
 def test_each_command_always_old_server(bench):
     always(bench, "old")
+
+
+@test(timeout=240)
+def test_noise_at_each_command(bench):
+    print("%d accounts" % run_noise(bench))
+
+
+@test(timeout=240)
+def test_literals_that_lie(bench):
+    run_literals(bench)
+
+
+@test(timeout=240)
+def test_appends_cut_short(bench):
+    at_once(lambda: run_appends(bench),
+            lambda: run_appends(bench, capabilities=["IMAP4REV1", "LITERAL+"]))

@@ -199,9 +199,12 @@ class Bench:
     def subdir(self, name, mode=0o755):
         """A new directory of this name (a number is added when it is taken)."""
         path = self.path(name)
-        while os.path.exists(path):
-            path = self.path("%s%d" % (name, self.count()))
-        os.mkdir(path, mode)
+        while True:
+            try:
+                os.mkdir(path, mode)
+                break
+            except FileExistsError:  # also by a thread beside us
+                path = self.path("%s%d" % (name, self.count()))
         os.chmod(path, mode)
         return path
 

@@ -1,0 +1,98 @@
+"""Answers that are no answers: noise, endless lines, literals that lie, ends in the middle."""
+
+from hostile.commands import clean_run, command_case, finish
+from hostile.stage import Case, Stage
+from lib.bench import Failure
+
+NOISE = [{"action": "garbage"}, {"action": "garbage", "bytes": 3000, "close": True},
+         {"action": "long_line", "bytes": 64 << 20}, {"action": "close"}, {"action": "reset"},
+         {"action": "wrong_tag", "tag": "zz9"}, {"action": "hold"},
+         {"action": "untagged", "lines": ["* XNEWS (a {3}", "b c)", "* 99999999999 EXISTS",
+                                          "* STATUS", "* LIST", "* 7 FETCH", "* OK [UIDNEXT",
+                                          "* 4294967296 EXPUNGE", "* BYTE", "*"]},
+         {"action": "untagged", "lines": ["* LIST (\\Noselect) \"//\" {999999}", "x"]}]
+FETCHES = [{"action": "close_in_literal"}, {"action": "close_in_literal", "share": 0},
+           {"action": "close_in_literal", "share": 1}, {"action": "stall_in_literal"},
+           {"action": "wrong_size", "delta": 1}, {"action": "wrong_size", "delta": 4},
+           {"action": "wrong_size", "delta": 70}, {"action": "wrong_size", "delta": -1},
+           {"action": "wrong_size", "delta": -20}, {"action": "wrong_size", "delta": 1 << 31},
+           {"action": "huge_literal", "size": "99999999999999999999"},
+           {"action": "huge_literal", "size": "18446744073709551615"},
+           {"action": "huge_literal", "size": "9223372036854775808"},
+           {"action": "huge_literal", "size": "-1"}, {"action": "huge_literal", "size": ""},
+           {"action": "huge_literal", "size": "7+"}]
+APPENDS = [{"action": "close_in_append"}, {"action": "stall_in_append"},
+           {"action": "partial", "count": 1}, {"action": "partial", "count": 1, "then": "close"},
+           {"action": "close", "after": True}, {"action": "no", "after": True},
+           {"action": "bad", "after": True}, {"action": "bye", "after": True},
+           {"action": "stall", "after": True}]
+
+
+def case_of(side, command, rule, **more):
+    rule = dict(rule, **more)
+    action = rule.pop("action")
+    case = command_case(side, command, action, **rule)
+    case.name += "".join(" %s=%.30s" % pair for pair in sorted(rule.items()))
+    return case
+
+
+def noise_cases(sent):
+    for side, counts in sent.items():
+        for command in sorted(counts):
+            for rule in NOISE:
+                yield case_of(side, command, rule)
+
+
+def run_noise(bench, setup="rich"):
+    """Noise at each command: no crash, every account ends, and the next runs make it whole."""
+    _, sent = clean_run(bench, setup)
+    stage = Stage(bench, list(noise_cases(sent)))
+    stage.run()
+    stage.change_source()
+    stage.run()
+    finish(stage, stage.met(), lambda case: case.command == "APPEND")
+    return len(stage.cases)
+
+
+def run_literals(bench):
+    """Every body fetch of the first round goes wrong in its way: nothing half ever lands. Then
+    the rules are lifted and all arrives."""
+    cases = [case_of("source", "UID FETCH", dict(rule, times=-1)) for rule in FETCHES]
+    stage = Stage(bench, cases)
+    accounts = stage.run(timeout=150)
+    for case, account in accounts.items():
+        if account["state"] != "failed" or not account["text"]:
+            raise Failure("%s: %s (%s)" % (case, account["state"], account.get("text")))
+        only_whole_messages(stage, case)
+    stage.lift()
+    stage.run(expect=0)
+    stage.must_be_whole()
+
+
+def run_appends(bench, **config):
+    """APPENDs that end half way, or are done and not confirmed: each lands once."""
+    cases = [case_of("target", "APPEND", dict(rule, nth=nth)) for rule in APPENDS
+             for nth in (1, 2, 3)]
+    cases += [Case("settle %s %s" % (command, action), "target",
+                   [{"command": "APPEND", "action": "close", "after": True},
+                    {"command": command, "action": action, "nth": 4 if command == "LIST" else 1}])
+              for command in ("UID FETCH", "SELECT", "LIST") for action in
+              ("no", "bad", "bye", "stall", "close", "garbage", "reset")]
+    for case in cases:
+        case.command = "APPEND"
+    stage = Stage(bench, cases, target=config)
+    stage.run()
+    finish(stage, stage.met(), lambda case: True)
+    return len(cases)
+
+
+def only_whole_messages(stage, case):
+    """What is on the target is on the source, byte for byte."""
+    source, target = (stage.servers[side].control("state")[case.user]
+                      for side in ("source", "target"))
+    for folder, rows in target.items():
+        good = [row[2] for row in source.get(folder, ())]
+        for row in rows:
+            if row[2] not in good:
+                raise Failure("%s: %s holds what no source message is: %r" % (case, folder, row))
+            good.remove(row[2])
