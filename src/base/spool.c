@@ -21,6 +21,9 @@
 #include "base/banned.h"
 
 #define FIRST_BYTES ((size_t)4096)
+/* So little stays in memory whatever the budget says: a file for each would cost a descriptor each.
+ */
+#define SMALL_BYTES ((size_t)16384)
 
 struct spool_pool {
 	char *dir;
@@ -86,12 +89,13 @@ spool_pool_free(struct spool_pool **pool)
 }
 
 static bool
-pool_reserve(struct spool_pool *pool, size_t bytes)
+pool_reserve(struct spool_pool *pool, size_t bytes, bool small)
 {
 	bool granted;
 
 	pthread_mutex_lock(&pool->lock);
-	granted = pool->used <= pool->memory_bytes && bytes <= pool->memory_bytes - pool->used;
+	granted = small ||
+		  (pool->used <= pool->memory_bytes && bytes <= pool->memory_bytes - pool->used);
 	if (granted)
 		pool->used += bytes;
 	pthread_mutex_unlock(&pool->lock);
@@ -269,7 +273,7 @@ grow_memory(struct spool *s, uint64_t need)
 		cap *= 2;
 	if (cap > limit)
 		cap = limit;
-	if (!pool_reserve(s->pool, cap - s->cap))
+	if (!pool_reserve(s->pool, cap - s->cap, cap <= SMALL_BYTES))
 		return false;
 	mem = malloc(cap);
 	if (mem == NULL) {

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 /* Shared by all spools of a process: how much memory they may hold together, and where files go.
- * A spool that would pass the budget goes to its file; it never waits. Any thread. */
+ * A spool that would pass the budget goes to its file (a very small one stays in memory all the
+ * same); it never waits. Any thread. */
 struct spool_pool;
 
 struct spool_pool *spool_pool_new(const char *dir, size_t memory_bytes, size_t spool_bytes);

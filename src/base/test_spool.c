@@ -114,24 +114,24 @@ static void
 budget_spills_and_never_waits(void)
 {
 	char *dir = directory();
-	struct spool_pool *pool = spool_pool_new(dir, 8192, 8192);
+	struct spool_pool *pool = spool_pool_new(dir, 65536, 65536);
 	struct spool *s[3];
 	struct err err;
 	size_t files = open_files();
 
 	for (int i = 0; i < 3; i++) {
 		s[i] = spool_new(pool);
-		spool_set_total(s[i], 4096);
-		CHECK_INT(fill(s[i], 4096, &err), 0);
+		spool_set_total(s[i], 32768);
+		CHECK_INT(fill(s[i], 32768, &err), 0);
 		spool_finish(s[i]);
 	}
 	CHECK_INT(open_files(), files + 1);
 	for (int i = 0; i < 3; i++) {
-		CHECK_INT(drain(s[i], &err), 4096);
+		CHECK_INT(drain(s[i], &err), 32768);
 		spool_unref(&s[i]);
 	}
 	s[0] = spool_new(pool);
-	CHECK_INT(fill(s[0], 4096, &err), 0);
+	CHECK_INT(fill(s[0], 32768, &err), 0);
 	CHECK_INT(open_files(), files);
 	CHECK_INT(fill(s[0], 0, &err), 0);
 	spool_unref(&s[0]);

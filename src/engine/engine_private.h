@@ -40,6 +40,7 @@ struct account {
 	struct err err;           /* why it failed or waits */
 	int64_t not_before;       /* clock_ms() of the next attempt */
 	unsigned tries;           /* attempts in a row that brought nothing */
+	bool again;               /* a retry came while a worker had it */
 	bool taken;               /* a worker has it */
 	struct cancel *cancel[2]; /* of its live sessions, or NULL */
 	struct careful *careful;  /* the job's; see job.h */

@@ -11,15 +11,19 @@
 
 #include "base/banned.h"
 
-#define PLAIN_LEVELS 2              /* of folder_plain_part() */
-#define KNOWN_MAX    ((size_t)1000) /* messages that tell a renamed folder */
+#define PLAIN_LEVELS   2              /* of folder_plain_part() */
+#define KNOWN_MAX      ((size_t)1000) /* messages that tell a renamed folder */
+#define PROBES         16
+#define PROBE_MESSAGES ((size_t)50)
 
 struct prepare {
 	struct job *job;
 	struct ledger_folder *rows; /* of the account */
 	size_t row_count;
-	struct ledger_batch *doubts; /* while renames are followed */
+	/* While renames are followed: */
+	struct ledger_batch *doubts;
 	size_t doubt_count;
+	bool *moved; /* by row: another folder has its name by now */
 };
 
 static int
@@ -47,13 +51,15 @@ row_is_current(const struct ledger_folder *row, const struct folder *folder)
 
 /* ---- renamed and gone at the source ---- */
 
-/* The row's folder stands where it stood: same name, same UIDVALIDITY. */
+/* The row's folder stands where it stood: same name, same UIDVALIDITY, and nothing speaks against
+ * it. */
 static bool
 is_in_place(const struct prepare *p, const struct ledger_folder *row)
 {
 	const struct folder *now = folder_list_find(&p->job->source_folders, row->source_key);
 
-	return is_listed(now) && now->uidvalidity == row->source_uidvalidity;
+	return is_listed(now) && now->uidvalidity == row->source_uidvalidity &&
+	       !p->moved[row - p->rows];
 }
 
 /* Another row's folder, standing where it stood. */
@@ -73,16 +79,24 @@ struct known {
 	int64_t received;
 };
 
-/* Up to KNOWN_MAX messages of the row: those with an end and those on their way. */
+/* A look into a folder: does it hold the messages that the ledger knows of a row? */
+struct probe {
+	size_t row;
+	struct known *known;
+	size_t count, same, other;
+};
+
+/* Up to `most` messages of the row: those with an end and those on their way. */
 static int
-load_known(struct prepare *p, const struct ledger_folder *row, struct known *known, size_t *count_r,
+load_known(struct prepare *p, const struct ledger_folder *row, size_t most, struct probe *probe,
 	struct err *err)
 {
+	struct known *known = xcalloc(most, sizeof *known);
 	struct ledger_item *items;
 	size_t count, n = 0;
 
-	if (ledger_items(p->job->ledger, row->id, 1, UINT32_MAX, KNOWN_MAX, &items, &count, err) <
-		0)
+	probe->known = known;
+	if (ledger_items(p->job->ledger, row->id, 1, UINT32_MAX, most, &items, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		if (items[i].state == ITEM_FAILED || items[i].state == ITEM_VANISHED)
@@ -94,14 +108,13 @@ load_known(struct prepare *p, const struct ledger_folder *row, struct known *kno
 	ledger_items_free(items, count);
 	for (size_t b = 0; b < p->doubt_count; b++) {
 		const struct ledger_batch *batch = &p->doubts[b];
-		for (size_t i = 0; batch->folder == row->id && i < batch->count && n < KNOWN_MAX;
-			i++) {
+		for (size_t i = 0; batch->folder == row->id && i < batch->count && n < most; i++) {
 			known[n].uid = batch->entries[i].uid;
 			known[n].size = batch->entries[i].received_size;
 			known[n++].received = batch->entries[i].source_received;
 		}
 	}
-	*count_r = n;
+	probe->count = n;
 	return 0;
 }
 
@@ -111,39 +124,110 @@ known_eq(const struct known *known, const struct item *item)
 	return known->received == item->received && (known->size == 0 || known->size == item->size);
 }
 
-/* Does the folder hold the messages the ledger knows of the row? Compared by UID, size and date;
- * one that differs is proof against it. *known_r: there was something to compare. */
+/* Asks for the UIDs, sizes and dates; probe_end() takes the answers, in the order of the starts. */
+static int
+probe_start(struct prepare *p, const struct ledger_folder *row, const struct folder *folder,
+	size_t most, struct probe *probe, struct err *err)
+{
+	struct side *source = &p->job->source;
+	struct uidset set = { 0 };
+	int ret = load_known(p, row, most, probe, err);
+
+	for (size_t i = 0; i < probe->count; i++)
+		uidset_add(&set, probe->known[i].uid, probe->known[i].uid);
+	if (ret == 0 && probe->count > 0)
+		ret = source->c->fetch_start(source->session, folder, &set, FETCH_META, err);
+	uidset_clear(&set);
+	return ret;
+}
+
+static int
+probe_end(struct prepare *p, struct probe *probe, struct err *err)
+{
+	struct side *source = &p->job->source;
+	struct message *message;
+	int ret = 0;
+
+	while (probe->count > 0 &&
+		(ret = source->c->fetch_next(source->session, &message, err)) == 1) {
+		for (size_t i = 0; i < probe->count; i++)
+			if (probe->known[i].uid == message->item->uid) {
+				bool eq = known_eq(&probe->known[i], message->item);
+				probe->same += eq;
+				probe->other += !eq;
+				break;
+			}
+		message_free(&message);
+	}
+	return ret;
+}
+
+/* One message that differs is proof against it. *known_r: there was something to compare. */
 static int
 holds_known(struct prepare *p, const struct ledger_folder *row, const struct folder *folder,
 	bool *known_r, bool *holds_r, struct err *err)
 {
-	struct side *source = &p->job->source;
-	struct known *known = xcalloc(KNOWN_MAX, sizeof *known);
-	struct uidset set = { 0 };
-	struct message *message;
-	size_t count = 0, same = 0, other = 0;
-	int ret = load_known(p, row, known, &count, err);
+	struct probe probe = { 0 };
+	int ret = probe_start(p, row, folder, KNOWN_MAX, &probe, err);
 
-	for (size_t i = 0; i < count; i++)
-		uidset_add(&set, known[i].uid, known[i].uid);
-	if (ret == 0 && count > 0)
-		ret = source->c->fetch_start(source->session, folder, &set, FETCH_META, err);
-	while (count > 0 && ret == 0 &&
-		(ret = source->c->fetch_next(source->session, &message, err)) == 1) {
-		for (size_t i = 0; i < count; i++)
-			if (known[i].uid == message->item->uid) {
-				bool eq = known_eq(&known[i], message->item);
-				same += eq;
-				other += !eq;
-				break;
-			}
-		message_free(&message);
-		ret = 0;
+	if (ret == 0)
+		ret = probe_end(p, &probe, err);
+	*known_r = probe.count > 0;
+	*holds_r = probe.same > 0 && probe.other == 0;
+	free(probe.known);
+	return ret;
+}
+
+static bool
+has_row(const struct prepare *p, const struct folder *folder)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (row_is_current(&p->rows[i], folder))
+			return true;
+	return false;
+}
+
+/* A UIDVALIDITY tells folders of one name apart; some servers make it from the clock, so that
+ * folders made in one second share it and may change names behind it. */
+static bool
+shares_uidvalidity(const struct prepare *p, const struct ledger_folder *row)
+{
+	const struct folder_list *list = &p->job->source_folders;
+
+	for (size_t i = 0; i < p->row_count; i++)
+		if (&p->rows[i] != row && p->rows[i].source_uidvalidity == row->source_uidvalidity)
+			return true;
+	for (size_t i = 0; i < list->count; i++)
+		if (is_listed(&list->folders[i]) &&
+			list->folders[i].uidvalidity == row->source_uidvalidity &&
+			!has_row(p, &list->folders[i]))
+			return true;
+	return false;
+}
+
+/* Some of the messages of up to PROBES rows are looked at in one round trip. */
+static int
+probe_some(struct prepare *p, size_t *at, struct err *err)
+{
+	struct probe probes[PROBES] = { { 0 } };
+	size_t count = 0;
+	int ret = 0;
+
+	for (; ret == 0 && *at < p->row_count && count < PROBES; ++*at) {
+		const struct ledger_folder *row = &p->rows[*at];
+		if (!is_in_place(p, row) || !shares_uidvalidity(p, row))
+			continue;
+		probes[count].row = *at;
+		ret = probe_start(p, row,
+			folder_list_find(&p->job->source_folders, row->source_key), PROBE_MESSAGES,
+			&probes[count++], err);
 	}
-	*known_r = count > 0;
-	*holds_r = same > 0 && other == 0;
-	uidset_clear(&set);
-	free(known);
+	for (size_t i = 0; i < count; i++) {
+		if (ret == 0)
+			ret = probe_end(p, &probes[i], err);
+		p->moved[probes[i].row] = ret == 0 && probes[i].other > 0;
+		free(probes[i].known);
+	}
 	return ret;
 }
 
@@ -227,6 +311,7 @@ follow_renamed(
 	set_string(&row->renamed_from, row->source_name);
 	set_string(&row->source_key, now->key);
 	set_string(&row->source_name, name);
+	p->moved[row - p->rows] = false;
 	free(name);
 	return row->gone_round != 0 ? there_again(p, row, err)
 				    : ledger_folder_put(p->job->ledger, row, err);
@@ -272,6 +357,37 @@ say_gone(struct prepare *p, struct ledger_folder *row, struct err *err)
 	return ledger_folder_put(job->ledger, row, err);
 }
 
+/* What is in doubt of folders that do not stand where they stood is settled before anything is made
+ * of their rows; the rows are read again afterwards. */
+static int
+settle_rows(struct prepare *p, struct err *err)
+{
+	struct job *job = p->job;
+	bool any = false;
+
+	for (size_t i = 0; i < p->row_count; i++) {
+		const struct ledger_folder *row = &p->rows[i];
+		const struct folder *there =
+			folder_list_find(&job->target_folders, row->target_key);
+		if (is_in_place(p, row) || on_their_way(p, row) == 0 || !is_listed(there))
+			continue;
+		if (settle_stale(job, row, there, err) < 0)
+			return -1;
+		any = true;
+	}
+	if (!any)
+		return 0;
+	ledger_batches_free(p->doubts, p->doubt_count);
+	ledger_folders_free(p->rows, p->row_count);
+	p->doubts = NULL;
+	p->rows = NULL;
+	p->doubt_count = p->row_count = 0;
+	if (ledger_flush(job->ledger, err) < 0 ||
+		ledger_folders(job->ledger, job->account->id, &p->rows, &p->row_count, err) < 0)
+		return -1;
+	return ledger_doubts(job->ledger, job->account->id, &p->doubts, &p->doubt_count, err);
+}
+
 /* Renames first, so that a name which another folder bears by now is told from a folder that was
  * made anew (its rows are looked for in it: rematch.c). */
 static int
@@ -291,6 +407,8 @@ follow_rows(struct prepare *p, struct err *err)
 			(now != NULL && follow_renamed(p, row, now, err) < 0))
 			return -1;
 	}
+	if (settle_rows(p, err) < 0)
+		return -1;
 	for (size_t i = 0; i < p->row_count; i++) {
 		struct ledger_folder *row = &p->rows[i];
 		const struct folder *now =
@@ -307,6 +425,7 @@ follow_rows(struct prepare *p, struct err *err)
 static int
 follow_renames(struct prepare *p, struct err *err)
 {
+	size_t at = 0;
 	int ret;
 
 	if (p->job->readonly || p->row_count == 0)
@@ -314,7 +433,13 @@ follow_renames(struct prepare *p, struct err *err)
 	if (ledger_doubts(p->job->ledger, p->job->account->id, &p->doubts, &p->doubt_count, err) <
 		0)
 		return -1;
-	ret = follow_rows(p, err);
+	p->moved = xcalloc(p->row_count, sizeof *p->moved);
+	do
+		ret = probe_some(p, &at, err);
+	while (ret == 0 && at < p->row_count);
+	if (ret == 0)
+		ret = follow_rows(p, err);
+	free(p->moved);
 	ledger_batches_free(p->doubts, p->doubt_count);
 	return ret;
 }
@@ -352,8 +477,7 @@ row_of(struct prepare *p, const struct folder *source, bool same_uidvalidity)
 	for (size_t i = 0; i < p->row_count; i++) {
 		struct ledger_folder *row = &p->rows[i];
 		bool same = row->source_uidvalidity == source->uidvalidity;
-		if (row_is_current(row, source) && same == same_uidvalidity &&
-			(same || row->gone_round == 0))
+		if (row_is_current(row, source) && same == same_uidvalidity && row->gone_round == 0)
 			return row;
 	}
 	return NULL;
@@ -632,12 +756,60 @@ estimate(struct job *job)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
+/* A row whose folder the profile does not move any more: what is in doubt of it is settled, and
+ * what was found and not copied is no longer waited for. */
+static int
+close_row(struct prepare *p, struct ledger_folder *row, const char *why, struct err *err)
+{
+	struct job *job = p->job;
+	const struct folder *there = folder_list_find(&job->target_folders, row->target_key);
+	struct ledger_folder *now = NULL;
+	uint64_t ended = 0;
+	size_t count = 0;
+	int ret = -1;
+
+	if (is_listed(there) && settle_stale(job, row, there, err) < 0)
+		return -1;
+	if (ledger_flush(job->ledger, err) < 0 ||
+		ledger_folders(job->ledger, job->account->id, &now, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (now[i].id == row->id)
+			row->counts = now[i].counts;
+	for (int s = 1; s < ITEM_STATES; s++)
+		ended += row->counts.by_state[s];
+	if (row->counts.found > ended) {
+		job_note(job, row->source_name, EVENT_WARNING, ERR_NONE,
+			"left out now (%s); %llu of its messages were not copied before", why,
+			(unsigned long long)(row->counts.found - ended));
+		ledger_folder_found(
+			job->ledger, row->id, ended, row->counts.bytes_landed, row->scanned_round);
+	}
+	ret = 0;
+	ledger_folders_free(now, count);
+	return ret;
+}
+
+static int
+close_left_out(struct prepare *p, struct err *err)
+{
+	for (size_t i = p->job->plan.work_count; i < p->job->plan.count; i++) {
+		const struct plan_folder *pf = &p->job->plan.folders[i];
+		for (size_t r = 0; r < p->row_count; r++)
+			if (row_is_current(&p->rows[r], &pf->source) &&
+				p->rows[r].gone_round == 0 &&
+				close_row(p, &p->rows[r], pf->left_out, err) < 0)
+				return -1;
+	}
+	return 0;
+}
+
 static int
 prepare_writing(struct prepare *p, struct err *err)
 {
 	struct job *job = p->job;
 
-	if (check_existing(p, err) < 0 || make_missing(p, err) < 0)
+	if (close_left_out(p, err) < 0 || check_existing(p, err) < 0 || make_missing(p, err) < 0)
 		return -1;
 	job->folders = xcalloc(job->plan.work_count + 1, sizeof *job->folders);
 	job->folder_count = job->plan.work_count;

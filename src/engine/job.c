@@ -20,13 +20,23 @@
 #include "base/banned.h"
 
 #define QUEUE_BATCHES 64
-#define QUEUE_BYTES   (8u << 20)
+#define QUEUE_BYTES   (2u << 20)
 #define TRIES_MAX     6
 
-bool
-job_stopping(const struct job *job)
+static bool
+wants_stop(const struct job *job)
 {
 	return atomic_load(&job->account->control) != CONTROL_GO || local_stopping(job->local);
+}
+
+bool
+job_stopping(struct job *job)
+{
+	/* It stays so for this attempt: a resume that comes before its end finds an account that
+	 * was not read to its end. */
+	if (!atomic_load(&job->stopped) && wants_stop(job))
+		atomic_store(&job->stopped, true);
+	return atomic_load(&job->stopped);
 }
 
 void
@@ -316,8 +326,10 @@ stopped_state(const struct job *job)
 		return ACCOUNT_PAUSED;
 	case CONTROL_SKIP:
 		return ACCOUNT_SKIPPED;
-	default:
+	case CONTROL_STOP:
 		return ACCOUNT_STOPPED;
+	default: /* resumed meanwhile */
+		return local_stopping(job->local) ? ACCOUNT_STOPPED : ACCOUNT_WAITING;
 	}
 }
 
@@ -375,6 +387,20 @@ publish_cancels(struct job *job, bool on)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
+/* A retry came while the account was at work: what it took out of the ledger may have been passed
+ * already. */
+static bool
+take_again(struct job *job)
+{
+	bool again;
+
+	pthread_mutex_lock(&job->local->lock);
+	again = job->account->again;
+	job->account->again = false;
+	pthread_mutex_unlock(&job->local->lock);
+	return again;
+}
+
 static void
 run_attempt(struct job *job, struct err *err)
 {
@@ -390,6 +416,8 @@ run_attempt(struct job *job, struct err *err)
 		end_failed(job, err, job->landed > landed);
 	else if (job_stopping(job))
 		end_as(job, stopped_state(job), NULL);
+	else if (take_again(job))
+		end_as(job, ACCOUNT_WAITING, NULL);
 	else
 		end_done(job);
 	folders_clear(job);

@@ -16,6 +16,7 @@
 #include "engine/plan.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -110,6 +111,8 @@ struct job {
 	size_t folder_count;
 	struct queue *queue;
 
+	atomic_bool stopped; /* this attempt ends early; see job_stopping() */
+
 	/* The worker's thread only. */
 	uint64_t landed; /* by this attempt; tells whether an attempt got on */
 
@@ -124,7 +127,7 @@ struct job {
 /* job.c */
 /* Runs one account to an end, a wait or a stop. On return the account's state is set. */
 void job_run(struct job *job);
-bool job_stopping(const struct job *job); /* the admin wants it to pause, stop or be skipped */
+bool job_stopping(struct job *job); /* the admin wants it to pause, stop or be skipped */
 void job_note(struct job *job, const char *folder, enum event_kind kind, enum err_code code,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 unsigned job_settle_wait(struct job *job);
@@ -170,6 +173,10 @@ int look_above(struct job *job, const struct folder *folder, uint32_t above,
 	size_t *count_r, struct uidset *listed_r, struct err *err);
 
 /* settle.c */
+/* Batches in doubt of a ledger folder that is not worked on under its old terms any more (gone, or
+ * with another UIDVALIDITY at the source): both looks at its target folder, waited for here. */
+int settle_stale(struct job *job, const struct ledger_folder *row, const struct folder *target,
+	struct err *err);
 /* First look at every folder with batches in doubt. */
 int settle_begin(struct job *job, struct err *err);
 /* Second looks that are due (all = wait for those that are not). *left_r: folders still waiting. */

@@ -124,6 +124,15 @@ local_stopping(struct local *local)
 
 /* ---- workers ---- */
 
+/* Waiting, or resumed after it had come to a halt. */
+static bool
+is_ready(const struct account *a)
+{
+	return atomic_load(&a->control) == CONTROL_GO &&
+	       (a->state == ACCOUNT_WAITING || a->state == ACCOUNT_PAUSED ||
+		       a->state == ACCOUNT_STOPPED);
+}
+
 /* The next account to work on; the lock is held. *wait_r: ms until one may be ready, -1 = none
  * will. */
 static struct account *
@@ -139,11 +148,11 @@ next_account(struct local *local, int64_t *wait_r)
 			*wait_r = *wait_r < 0 || *wait_r > 1000 ? 1000 : *wait_r;
 			continue;
 		}
-		if (a->state == ACCOUNT_PAUSED) {
+		if (a->state == ACCOUNT_PAUSED && !is_ready(a)) {
 			*wait_r = *wait_r < 0 || *wait_r > 1000 ? 1000 : *wait_r;
 			continue;
 		}
-		if (a->state != ACCOUNT_WAITING || atomic_load(&a->control) != CONTROL_GO)
+		if (!is_ready(a))
 			continue;
 		wait = a->not_before - now;
 		if (wait <= 0)
@@ -318,7 +327,8 @@ matches(const struct account *account, const struct command *command)
 static void
 control(struct local *local, struct account *account, enum control to)
 {
-	if (account->state == ACCOUNT_PAUSED && to == CONTROL_GO) {
+	if ((account->state == ACCOUNT_PAUSED || account->state == ACCOUNT_STOPPED) &&
+		to == CONTROL_GO && !account->taken) {
 		account->state = ACCOUNT_WAITING;
 		account->not_before = 0;
 	}
@@ -377,14 +387,22 @@ command_retry(
 	struct local *local, const struct command *command, uint64_t *changed_r, struct err *err)
 {
 	const char *glob = command->glob[0] != '\0' ? command->glob : NULL;
+	bool ended;
 
+	pthread_mutex_lock(&local->lock);
+	ended = local->ended;
+	pthread_mutex_unlock(&local->lock);
+	if (ended)
+		return err_set(err, ERR_STATE_DIR, "the run has ended; retry is for the next one");
 	if (ledger_retry(local->config.ledger, glob, command->reason, changed_r, err) < 0)
 		return -1;
 	pthread_mutex_lock(&local->lock);
 	for (size_t i = 0; i < local->account_count; i++) {
 		struct account *a = &local->accounts[i];
-		if (!matches(a, command) || a->taken ||
-			(a->state != ACCOUNT_REMARKS && a->state != ACCOUNT_FAILED))
+		if (!matches(a, command))
+			continue;
+		a->again = a->again || (a->taken && *changed_r > 0);
+		if (a->taken || (a->state != ACCOUNT_REMARKS && a->state != ACCOUNT_FAILED))
 			continue;
 		a->state = ACCOUNT_WAITING;
 		a->not_before = 0;
@@ -534,10 +552,48 @@ recall_state(struct local *local, struct account *account, const struct ledger_a
 			p->bytes_done = c.bytes_landed;
 			p->bytes_found = c.bytes_found;
 		}
+		/* Who is named on the command line is worked on again in any case. */
 		if (row->round == local->round && !account_state_open(row->state) &&
-			row->state != ACCOUNT_FAILED)
+			row->state != ACCOUNT_FAILED && local->config.only_count == 0)
 			account->state = row->state;
 	}
+}
+
+static bool
+is_in_list(const struct local *local, const struct ledger_account *row)
+{
+	const struct users *users = local->config.users;
+
+	for (size_t i = 0; i < users->count; i++)
+		if (strcmp(users->rows[i].user, row->source_user) == 0)
+			return true;
+	return false;
+}
+
+/* A user that was taken out of the list keeps no round open. */
+static int
+skip_removed(struct local *local, struct err *err)
+{
+	struct ledger *ledger = local->config.ledger;
+	struct ledger_account *rows = NULL;
+	struct ledger_run *runs = NULL;
+	size_t count = 0, run_count = 0;
+	unsigned round = 0;
+
+	if (ledger_runs(ledger, &runs, &run_count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < run_count; i++)
+		round = runs[i].round > round ? runs[i].round : round;
+	free(runs);
+	if (ledger_accounts(ledger, &rows, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (!is_in_list(local, &rows[i]) &&
+			(account_state_open(rows[i].state) || rows[i].round != round))
+			ledger_account_state(ledger, rows[i].id, ACCOUNT_SKIPPED, round, ERR_NONE,
+				"no longer in the user list");
+	ledger_accounts_free(rows, count);
+	return ledger_flush(ledger, err);
 }
 
 static int
@@ -619,8 +675,9 @@ engine_local_start(const struct engine_config *config, struct engine **engine_r,
 	local->pool = spool_pool_new(config->state_dir, SPOOL_MEMORY, SPOOL_ONE);
 	init_pace(local);
 	init_accounts(local);
-	if ((config->task == TASK_RUN &&
-		    ledger_run_begin(config->ledger, &local->run, &local->round, err) < 0) ||
+	if ((config->task == TASK_RUN && skip_removed(local, err) < 0) ||
+		(config->task == TASK_RUN &&
+			ledger_run_begin(config->ledger, &local->run, &local->round, err) < 0) ||
 		bind_accounts(local, err) < 0) {
 		free_local(local);
 		return -1;

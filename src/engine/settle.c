@@ -322,6 +322,21 @@ first_look(struct job *job, struct work_folder *wf, struct err *err)
 	return 0;
 }
 
+/* A second look finds nothing new: over. It finds some: the server is still at it, wait again. */
+static int
+second_look(struct job *job, struct work_folder *wf, struct err *err)
+{
+	size_t fresh = 0;
+
+	if (look(job, wf, &fresh, err) < 0)
+		return err_context(err, "target folder %s", wf->plan->target_name);
+	if (fresh > 0 && wf->doubt->matched < wf->doubt->row_count) {
+		wf->second_look_ms = clock_ms() + job_settle_wait(job);
+		return 0;
+	}
+	return finish(job, wf, err);
+}
+
 /* Rows in doubt of a folder that is not planned any more cannot be looked for: they are held. */
 static void
 hold_orphans(struct job *job, const struct ledger_batch *batch)
@@ -335,6 +350,56 @@ hold_orphans(struct job *job, const struct ledger_batch *batch)
 	job_note(job, NULL, EVENT_WARNING, ERR_NONE,
 		"%zu messages in doubt belong to a folder that is no longer moved: held",
 		batch->count);
+}
+
+/* Takes the account's batches of that ledger folder. */
+static int
+take_doubts(struct job *job, const struct work_folder *wf, struct doubt **doubt_r, struct err *err)
+{
+	struct ledger_batch *batches;
+	size_t count, first = 0, end;
+
+	*doubt_r = NULL;
+	if (ledger_doubts(job->ledger, job->account->id, &batches, &count, err) < 0)
+		return -1;
+	while (first < count && batches[first].folder != wf->row.id)
+		first++;
+	for (end = first; end < count && batches[end].folder == wf->row.id; end++)
+		;
+	if (end > first)
+		*doubt_r = doubt_new(wf, &batches[first], end - first);
+	ledger_batches_free(batches, count);
+	return 0;
+}
+
+static int
+wait_until(struct job *job, int64_t due, struct err *err)
+{
+	while (clock_ms() < due)
+		if (job_stopping(job) || cancel_wait(job->target.cancel, 50))
+			return err_set(err, ERR_CANCELLED, "stopped");
+	return 0;
+}
+
+int
+settle_stale(struct job *job, const struct ledger_folder *row, const struct folder *target,
+	struct err *err)
+{
+	struct plan_folder plan = { .source_name = row->source_name,
+		.target_name = row->target_name };
+	struct work_folder wf = { .plan = &plan, .row = *row, .target = *target };
+	int ret = take_doubts(job, &wf, &wf.doubt, err);
+
+	if (ret == 0 && wf.doubt != NULL)
+		ret = first_look(job, &wf, err);
+	while (ret == 0 && wf.second_look_ms != 0) {
+		ret = wait_until(job, wf.second_look_ms, err);
+		if (ret == 0)
+			ret = second_look(job, &wf, err);
+	}
+	doubt_free(&wf.doubt);
+	doubt_free(&wf.watched);
+	return ret;
 }
 
 int
@@ -376,21 +441,6 @@ settle_pending(const struct job *job, int64_t *due_r)
 		any = true;
 	}
 	return any;
-}
-
-/* A second look finds nothing new: over. It finds some: the server is still at it, wait again. */
-static int
-second_look(struct job *job, struct work_folder *wf, struct err *err)
-{
-	size_t fresh = 0;
-
-	if (look(job, wf, &fresh, err) < 0)
-		return err_context(err, "target folder %s", wf->plan->target_name);
-	if (fresh > 0 && wf->doubt->matched < wf->doubt->row_count) {
-		wf->second_look_ms = clock_ms() + job_settle_wait(job);
-		return 0;
-	}
-	return finish(job, wf, err);
 }
 
 int

@@ -399,8 +399,8 @@ note_bad(struct writer *w, const struct batch *batch)
 		ledger_result(w->job->ledger, batch->id, wf->row.id, NULL, 0);
 }
 
-/* The link is gone: every batch comes back with what is known. */
-static void
+/* The link is gone: every batch comes back with what is known. True if each had been answered. */
+static bool
 collect_broken(struct writer *w, const struct err *why)
 {
 	struct side *target = &w->job->target;
@@ -425,6 +425,7 @@ collect_broken(struct writer *w, const struct err *why)
 		first = first && done;
 		drop_batch(&batch);
 	}
+	return first;
 }
 
 /* 1: one batch was answered, 0: none in flight. */
@@ -622,9 +623,9 @@ send_batch(struct writer *w, struct batch **batch, struct err *err)
 		if (take_result(w, err) < 0)
 			goto drop;
 	if (ret < 0) {
-		if (err->code == ERR_BAD && *batch != NULL)
+		/* A BAD is for the oldest batch without an answer. */
+		if (collect_broken(w, err) && err->code == ERR_BAD && *batch != NULL)
 			note_bad(w, *batch);
-		collect_broken(w, err);
 		goto drop;
 	}
 	if (w->sent.first == NULL)
