@@ -339,17 +339,18 @@ say_gone(struct prepare *p, struct ledger_folder *row, struct err *err)
 
 	for (int s = 1; s < ITEM_STATES; s++)
 		ended += row->counts.by_state[s];
-	if (row->counts.found > ended) {
+	if (row->counts.found > ended)
 		job_note(job, row->source_name, EVENT_WARNING, ERR_NONE,
 			"no longer at the source; %llu of its messages were not copied before it "
 			"went; nothing is removed from the target",
 			(unsigned long long)(row->counts.found - ended));
-		ledger_folder_found(
-			job->ledger, row->id, ended, row->counts.bytes_landed, row->scanned_round);
-	} else {
+	else
 		job_note(job, row->source_name, EVENT_NOTE, ERR_NONE,
 			"no longer at the source; nothing is removed from the target");
-	}
+	/* Also more than was found: it went before its scan had come to an end. */
+	if (row->counts.found != ended)
+		ledger_folder_found(
+			job->ledger, row->id, ended, row->counts.bytes_landed, row->scanned_round);
 	row->gone_round = job->local->round;
 	uidset_add(&all, 1, UINT32_MAX);
 	ledger_items_gone(job->ledger, row->id, &all, job->local->round);
@@ -724,11 +725,6 @@ prepare_folder(
 		if (wf->row.target_uidvalidity != there->uidvalidity && there->uidvalidity != 0 &&
 			rematch_target(job, wf, there->uidvalidity, err) < 0)
 			return -1;
-		if (wf->row.gone_round != 0) {
-			wf->row.gone_round = 0;
-			if (ledger_folder_put(job->ledger, &wf->row, err) < 0)
-				return -1;
-		}
 	} else if (new_row(job, wf, err) < 0) {
 		return -1;
 	}
