@@ -13,7 +13,8 @@
 
 #define KNOWN_COLUMNS                                                                              \
 	"user, password, name, target_user, target_password, source_host, target_host, groups"
-#define LOGIN_MAX 1024 /* bytes of a login made by the pattern */
+#define LOGIN_MAX  512        /* bytes of a login or a host; a login command has room for two */
+#define SECRET_MAX (16 << 10) /* bytes of a password or a token, for the same reason */
 
 enum { COLUMN_USER, COLUMN_PASSWORD, COLUMN_NAME, COLUMN_NONE = CSV_COLUMNS_MAX };
 
@@ -150,7 +151,13 @@ static bool
 check_cell(struct load *load, const struct csv_cell *cell, const struct column *column)
 {
 	const char *text = str_get(&cell->text);
+	size_t most = column->secret ? SECRET_MAX : LOGIN_MAX;
 
+	if (!column->lines && cell->text.len > most) {
+		faults_add(load->faults, cell->line, cell->column,
+			"more than %zu bytes in the column %s", most, column->name);
+		return false;
+	}
 	for (size_t i = 0; i < cell->text.len; i++) {
 		unsigned char c = (unsigned char)text[i];
 		const char *what = NULL;

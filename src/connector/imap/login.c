@@ -39,8 +39,8 @@ start_tls(struct session *s, struct err *err)
 	if (command_run(s, &answer, err) != 0)
 		return -1;
 	if (answer.status != REPLY_OK)
-		return err_set(err, ERR_TLS, "the server offers STARTTLS and refuses it: %s",
-			answer.text);
+		return err_set(
+			err, ERR_TLS, "the server offers STARTTLS and refuses it: %s", answer.text);
 	if (wire_buffered(&s->wire) > 0)
 		return err_set(
 			err, ERR_PROTOCOL, "the server spoke between STARTTLS and the handshake");
@@ -82,7 +82,7 @@ respond(struct session *s, struct str *out, struct err *err)
 
 	str_init(&name, 1024);
 	if (sasl_login_name(&name, ep) != 0)
-		err_set(err, ERR_PROFILE, "the login name is too long");
+		err_set(err, ERR_AUTH, "the login name is too long");
 	else if (ep->auth == AUTH_PLAIN)
 		ret = sasl_plain(out, has_other_login(ep) ? ep->user : NULL, str_get(&name),
 			ep->secret, err);
