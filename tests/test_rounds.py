@@ -269,62 +269,77 @@ def in_order_of_work(haul):
     return [row["source_name"] for row in rows if row["source_name"] != "INBOX"]
 
 
-def use_the_source(hand, folders):
+def use_the_messages(hand, folders):
     """The folders in the order in which they will be read; the first number of Fk is 100 k."""
-    a, b, c, d, e, f = folders
+    a, b, c, d, _, _ = folders
     first = {name: 100 * int(name[1:]) for name in folders}
     hand.expunge(a, first[a] + 1, first[a] + 3)
     hand.add(b, numbered(first[b] + 6, 2))
     hand.move(c, "INBOX", first[c], first[c] + 1)
     hand.flag(d, "+", "\\Answered Urgent", first[d])
     hand.flag(d, "-", "\\Seen", first[d] + 3)
-    hand.client.rename(e, "Renamed")
-    hand.client.delete(f)
 
 
-def while_at_work(bench, source, target):
+def use_the_folders(hand, folders):
+    hand.client.rename(folders[4], "Renamed")
+    hand.client.delete(folders[5])
+
+
+def while_at_work(bench, source, target, *acts):
+    """What the acts do while everything is counted and nothing but INBOX read. What has landed is
+    where it was; a second round ends with the source's state."""
     fill_account(source, "ann", BUSY, strict=True)
     haul = Haul(bench, source, target, run={"batch_messages": 4})
     held = Held(haul, len(BUSY))
     folders = in_order_of_work(haul)
     hand = Hand(source)
-    use_the_source(hand, folders)
+    for act in acts:
+        act(hand, folders)
+    hand.close()
     held.go_on()
-    check_first_round(haul, folders)
+    check_sums(haul.report())
+    have, there = content(target), content(source)
+    for folder, numbers in have.items():
+        check(set(numbers) <= set(there[folder]), "mislabelled in %s: %s" % (folder, numbers))
+        check_equal(len(numbers), len(set(numbers)), "twice in " + folder)
+    first = haul.report(), report_text(haul)
     haul.run()
-    check_equal(unordered(content(target)), unordered(content(source)), "the target after round 2")
+    check_equal(unordered(content(target)), unordered(there), "the target after round 2")
     check_equal(flags_of(target), flags_of(source), "flags after round 2")
     check_sums(haul.report())
     haul.must_move_nothing("ann")
+    return folders, first
 
 
-def check_first_round(haul, folders):
-    """Each of the differences is in the report, and what the target has is where it was."""
-    report, text = haul.report(), report_text(haul)
-    check_sums(report)
-    a, _, c, _, e, f = folders
-    check_equal(folder_row(report, a)["items"]["vanished"], 2, "vanished from " + a)
-    check_equal(folder_row(report, c)["items"]["vanished"], 2, "moved away from " + c)
-    for gone in e, f:
-        check_equal(folder_row(report, gone).get("gone_round"), 1, "round in which %s went" % gone)
-        check_in("%s: no longer at the source; 6 of its messages were not copied" % gone, text,
+def check_gone(folders, first):
+    report, text = first
+    for name in folders[4:]:
+        check_equal(folder_row(report, name).get("gone_round"), 1, "round in which %s went" % name)
+        check_in("%s: no longer at the source; 6 of its messages were not copied" % name, text,
                  "report.txt")
-    have, source = content(haul.target), content(haul.source)
-    for folder, numbers in have.items():
-        check(set(numbers) <= set(source[folder]), "mislabelled in %s: %s" % (folder, numbers))
-        check_equal(len(numbers), len(set(numbers)), "twice in " + folder)
-    check_equal(have["Renamed"], source["Renamed"], "the folder renamed before it was read")
 
 
 @test(timeout=60)
-def test_while_at_work_dovecot(bench):
-    """A second client expunges, adds, moves, re-flags, renames and deletes at the source."""
-    while_at_work(bench, Dovecot(bench, {"ann": "secret"}), Dovecot(bench, {"ann": "secret"}))
+def test_messages_change_while_at_work(bench):
+    """A second client expunges, adds, moves and flags at the source."""
+    folders, (report, _) = while_at_work(bench, Dovecot(bench, {"ann": "secret"}),
+                                         Dovecot(bench, {"ann": "secret"}), use_the_messages)
+    for name in folders[0], folders[2]:
+        check_equal(folder_row(report, name)["items"]["vanished"], 2, "vanished from " + name)
+
+
+@test(timeout=60)
+def test_folders_change_while_at_work(bench):
+    """A second client renames and deletes folders at the source."""
+    check_gone(*while_at_work(bench, Dovecot(bench, {"ann": "secret"}),
+                              Dovecot(bench, {"ann": "secret"}), use_the_folders))
 
 
 @test(timeout=90, root=True)
-def test_while_at_work_cyrus(bench):
-    while_at_work(bench, Cyrus(bench, {"ann": "secret"}), Dovecot(bench, {"ann": "secret"}))
+def test_all_changes_while_at_work_cyrus(bench):
+    check_gone(*while_at_work(bench, Cyrus(bench, {"ann": "secret"}),
+                              Dovecot(bench, {"ann": "secret"}), use_the_messages,
+                              use_the_folders))
 
 
 # --- what a round may cost
@@ -533,12 +548,9 @@ def test_target_folder_emptied(bench):
     check_in("target folder Work, into which 9 messages went, is no longer there", process.output())
 
 
-@test(timeout=60)
-def test_names_exchanged(bench):
+def names_exchanged(bench, source, target):
     """Two folders change names with each other; a third makes room for a new one of its name, which
-    is refused until a rule says where it goes."""
-    source = Dovecot(bench, {"ann": "secret"})
-    target = Dovecot(bench, {"ann": "secret"})
+    is refused until a rule says where it goes; a deleted one's name is taken."""
     fill_account(source, "ann", [Box("One", numbered(10, 3)), Box("Two", numbered(20, 4)),
                                  Box("Three", numbered(30, 5)), Box("Four", numbered(40, 2))])
     haul = Haul(bench, source, target)
@@ -551,6 +563,7 @@ def test_names_exchanged(bench):
     hand.add("One", numbered(24, 1))
     hand.client.delete("Four")
     hand.client.rename("Two", "Four")
+    hand.close()
     process = haul.run(expect=3)
     check_in("Three and Three-2025 would both land in Three", process.output())
     haul.options["folders"]["map"] = "Three -> Three again"
@@ -561,3 +574,59 @@ def test_names_exchanged(bench):
         "Three again": [35], "Four": [40, 41]}, "the target")
     haul.must_move_nothing("ann")
     check_sums(haul.report())
+
+
+@test(timeout=60)
+def test_names_exchanged(bench):
+    names_exchanged(bench, Dovecot(bench, {"ann": "secret"}), Dovecot(bench, {"ann": "secret"}))
+
+
+@test(timeout=60, root=True)
+def test_names_exchanged_cyrus(bench):
+    names_exchanged(bench, Cyrus(bench, {"ann": "secret"}), Dovecot(bench, {"ann": "secret"}))
+
+
+@test(timeout=60)
+def test_renamed_while_copied(bench):
+    """The folder that is being copied gets another name, and the run is killed: known again by what
+    has landed and by what was on its way."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", [Box("Long", numbered(1, 400, 2000)), Box("Short", numbered(500, 5))])
+    for step in "first-byte:9", "last-byte:20":
+        haul = Haul(bench, source, target, run={"batch_messages": 5, "batch_bytes": "8K"})
+        check(haul.die_at(step), "did not get to " + step)
+        hand = Hand(source)
+        hand.client.rename("Long", "Longer")
+        haul.run()
+        check_equal(unordered(content(target)), {"Long": list(range(1, 401)), "Short": list(range(500, 505))},
+                    "the target, killed at " + step)
+        check_equal(folder_row(haul.report(), "Longer")["renamed_from"], "Long", "renamed")
+        haul.must_move_nothing("ann")
+        hand.client.rename("Longer", "Long")
+        hand.close()
+        target.wipe("ann")
+
+
+@test(timeout=60)
+def test_keywords_in_later_rounds(bench):
+    """A target that keeps only some keywords: later changes are carried all the same, and what the
+    target cannot keep does not count as touched."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Standin(bench, users={"ann": "secret"}, keywords=["Work"])
+    fill_account(source, "ann", [Box("INBOX", [
+        Mail(plain(n).body, flags, 1420452000 + n) for n, flags in
+        enumerate((("Work", "Odd"), ("Odd",), ("\\Seen", "Work"), ()), 1)])])
+    haul = Haul(bench, source, target)
+    haul.run()
+    hand = Hand(source)
+    hand.flag("INBOX", "+", "\\Flagged", 1, 2)
+    hand.flag("INBOX", "-", "Work", 3)
+    hand.flag("INBOX", "+", "Work Odd", 4)
+    haul.run()
+    check_equal({n: f - {"\\Recent"} for (_, n), f in flags_of(target).items()}, {
+        1: {"\\Flagged", "Work"}, 2: {"\\Flagged"}, 3: {"\\Seen"}, 4: {"Work"}}, "flags")
+    before = len(target.commands("UID STORE"))
+    haul.run()
+    check_equal(len(target.commands("UID STORE")), before, "written again and again")
+    check_equal(target.violations(), [], "violations")
