@@ -10,7 +10,6 @@ import pty
 import re
 import select
 import signal
-import sqlite3
 import stat
 import struct
 import subprocess
@@ -161,7 +160,7 @@ def test_dry_run_and_check_write_nothing(bench):
     check_equal(world.write_commands(), [], "commands that write")
     check(not os.path.exists(world.haul.state), "a state directory was made")
     check_equal(sorted(os.listdir(world.haul.dir)), ["p1.ini", "users.csv"], "files")
-    check_equal(world.call("status", "PROFILE", expect=CANNOT).count("has not run yet"), 1, "status")
+    check_in("has not run yet", world.call("status", "PROFILE", expect=CANNOT), "status")
     world.call("run", "PROFILE")
     ledger = os.path.join(world.haul.state, "ledger.db")
     before, written = digest(ledger), world.write_commands()
@@ -297,6 +296,51 @@ def test_hang_up_stops_nothing(bench):
 
 
 @test(timeout=60)
+def test_terminal_gone(bench):
+    """The terminal of a run in the foreground hangs up: the run goes on to its end."""
+    world = World(bench, users=1, each=60, slow=True)
+    terminal = Terminal(world.haul, "run", "PROFILE")
+    terminal.read(b"copying")
+    terminal.hang_up()
+    stored = world.stored()
+    wait_for(lambda: world.stored() > stored + 2, 20, "more after the hang-up")
+    world.target.rules()
+    check_equal(terminal.end(), 0, "exit code")
+    check_in("the terminal hung up", world.haul.debug_log())
+    check_equal(world.messages(), {"u1": 90}, "messages")
+    check_equal(world.haul.report()["exit_code"], 0, "exit code in the report")
+
+
+@test(timeout=60)
+def test_beside_a_run(bench):
+    """What looks at the ledger and what changes it, while a run is at work."""
+    world = World(bench, users=2, each=100, slow=True)
+    haul, pid = world.haul, world.detach()
+    wait_for(lambda: len(haul.sql("SELECT uid FROM item")) >= 5, 20, "the first rows")
+    text = world.call("status", "PROFILE")
+    for part in "working, process %d on" % pid, "round 1, 2 of 6 workers", "0/2 accounts":
+        check_in(part, text, "status")
+    check_in("u1", text, "status")
+    check_in("still to do", world.call("report", "PROFILE"))
+    (folder,) = [f for f in json.loads(world.call("list", "PROFILE", "folders", "--json"))
+                 if (f["user"], f["folder"]) == ("u1", "INBOX")]
+    check(0 < folder["landed"] < 100 and folder["found"] == 100, "list folders: %s" % folder)
+    check_in("2 accounts, 0 with a fault", world.call("check", "PROFILE"))
+    check_in("resolved between runs", world.call("held", "PROFILE", "--as", "send", "--only", "*",
+                                                 expect=CANNOT))
+    world.call("retry", "PROFILE")
+    watcher = haul.spawn("run", "PROFILE")
+    wait_for(lambda: "at work already" in watcher.output(), 20, "the watcher")
+    watcher.signal(signal.SIGINT)
+    watcher.wait(20)
+    check(alive(pid), "the run ended with its watcher")
+    world.target.rules()
+    wait_for(lambda: not alive(pid), 40, "the end of the run")
+    check_equal((world.status()["running"], world.status()["exit_code"]), (False, 0), "status")
+    check_equal(set(world.messages().values()), {150}, "messages")
+
+
+@test(timeout=60)
 def test_signals_stop_in_order(bench):
     """SIGTERM and SIGINT end a run in the foreground like `stop`."""
     world = World(bench, users=1, each=160, slow=True)
@@ -310,6 +354,24 @@ def test_signals_stop_in_order(bench):
     world.target.rules()
     world.haul.run()
     check_equal(len(world.target.commands("APPEND")), 240, "each was sent once")
+
+
+@test(timeout=60)
+def test_stop_sends_nothing_more(bench):
+    """What is on its way is ended; what only waits for its turn is not sent."""
+    world = World(bench, users=1, each=100, slow=True)
+    for words in ("stop", "PROFILE"), ("pause", "PROFILE"), ("skip", "PROFILE", "--only", "u1"):
+        before = world.stored()
+        pid = world.detach()
+        wait_for(lambda: world.stored() > before, 20, "something sent")
+        before = world.stored()
+        world.call(*words)
+        if words[0] == "pause":
+            world.wait_status(lambda s: s["totals"]["state_name"] == "paused", "paused")
+            world.call("stop", "PROFILE")
+        wait_for(lambda: not alive(pid), 20, "the end of the run")
+        check(world.stored() - before < 25, "%d messages after %s" % (
+            world.stored() - before, words[0]))
 
 
 # --- only some, and reports
@@ -575,6 +637,16 @@ class Terminal:
         self.pid = 0
         return os.waitstatus_to_exitcode(status)
 
+    def hang_up(self):
+        os.close(self.fd)
+        self.fd = -1
+
+    def end(self, timeout=30):
+        wait_for(lambda: not alive(self.pid), timeout, "the end of the program")
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
     def type(self, text):
         os.write(self.fd, text)
 
@@ -585,7 +657,8 @@ class Terminal:
         if self.pid:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 class Screen:

@@ -1,4 +1,4 @@
-"""Folder planning on real servers: which folder goes where, what is left out, what is subscribed."""
+"""Folder planning on real servers: which folder goes where, what is left out, what subscribed."""
 
 from corpus.boxes import Box, fill_account
 from corpus.messages import plain

@@ -4,7 +4,6 @@ Every message has a number in its subject, so that a folder's content is a list 
 is compared is the whole account: folders, numbers, flags.
 """
 
-import json
 import re
 import time
 
@@ -592,15 +591,17 @@ def test_renamed_while_copied(bench):
     has landed and by what was on its way."""
     source = Dovecot(bench, {"ann": "secret"})
     target = Dovecot(bench, {"ann": "secret"})
-    fill_account(source, "ann", [Box("Long", numbered(1, 400, 2000)), Box("Short", numbered(500, 5))])
+    fill_account(source, "ann", [Box("Long", numbered(1, 400, 2000)),
+                                 Box("Short", numbered(500, 5))])
     for step in "first-byte:9", "last-byte:20":
         haul = Haul(bench, source, target, run={"batch_messages": 5, "batch_bytes": "8K"})
         check(haul.die_at(step), "did not get to " + step)
         hand = Hand(source)
         hand.client.rename("Long", "Longer")
         haul.run()
-        check_equal(unordered(content(target)), {"Long": list(range(1, 401)), "Short": list(range(500, 505))},
-                    "the target, killed at " + step)
+        check_equal(unordered(content(target)), {
+            "Long": list(range(1, 401)), "Short": list(range(500, 505))},
+            "the target, killed at " + step)
         check_equal(folder_row(haul.report(), "Longer")["renamed_from"], "Long", "renamed")
         haul.must_move_nothing("ann")
         hand.client.rename("Longer", "Long")
