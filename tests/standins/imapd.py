@@ -4,7 +4,7 @@
 What may be in CONFIG (all optional but users):
   port, tls_port            0 = none; address: where they listen ("127.0.0.1")
   control                   0 = none; takes a JSON object per line, answers one per line
-  cert, key                 for tls_port and STARTTLS
+  cert, key                 for tls_port and STARTTLS; tls_versions: ["1.0", "1.1"], least and most
   users, masters            name -> password; master_separator "*"
   capabilities              after login; capabilities_before: before it
   delimiter "/", prefix "", namespace (the whole answer), parents "noselect" | "real"
@@ -61,6 +61,12 @@ class ImapServer:
         if config.get("cert"):
             self.tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls_context.load_cert_chain(config["cert"], config["key"])
+            if config.get("tls_versions"):
+                least, most = (getattr(ssl.TLSVersion, "TLSv1" + ("_" + v[2:]) * (v != "1.0"))
+                               for v in config["tls_versions"])
+                self.tls_context.set_ciphers("ALL:@SECLEVEL=0")
+                self.tls_context.minimum_version = least
+                self.tls_context.maximum_version = most
         self.log_file = open(config["log"], "a") if config.get("log") else None
 
     def capabilities(self, session):
