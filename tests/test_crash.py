@@ -32,14 +32,16 @@ def test_every_step_dovecot(bench):
 def test_steps_cyrus(bench):
     """NUL, bare line feeds and 8-bit headers are refused: the ladder takes part."""
     target = Cyrus(bench, {})
-    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user))
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user),
+                      run={"settle_wait": "3s"})
     every(pairing, 7, 8)
 
 
 @test(timeout=900, long=True, root=True)
 def test_every_step_cyrus(bench):
     target = Cyrus(bench, {})
-    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user))
+    pairing = Pairing(bench, source_standin(bench), target, numbered(target.add_user),
+                      run={"settle_wait": "3s"})
     every(pairing, 1, 40)
 
 

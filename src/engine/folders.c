@@ -851,6 +851,7 @@ folders_clear(struct job *job)
 		uidset_clear(&wf->again);
 		doubt_free(&wf->doubt);
 		doubt_free(&wf->watched);
+		uidset_clear(&wf->ours);
 	}
 	free(job->folders);
 	job->folders = NULL;

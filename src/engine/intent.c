@@ -56,6 +56,14 @@ intend(struct job *job, struct work_folder *wf, struct batch *batch, struct err 
 }
 
 void
+intend_not(struct job *job, const struct batch *batch)
+{
+	const struct work_folder *wf = batch->owner;
+
+	ledger_result(job->ledger, batch->id, wf->row.id, NULL, 0);
+}
+
+void
 intent_item(const struct job *job, const struct store_entry *entry, enum item_state state,
 	unsigned reason, struct ledger_item *item_r)
 {

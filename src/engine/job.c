@@ -218,6 +218,21 @@ stop_reader(struct job *job)
 	pthread_mutex_unlock(&job->lock);
 }
 
+/* What the reader handed over and nobody sent. */
+static void
+discard_queue(struct job *job)
+{
+	struct work *work;
+	void *item;
+
+	while (queue_pop(job->queue, &item, 0) == 1) {
+		work = item;
+		if (work->batch != NULL)
+			intend_not(job, work->batch);
+		work_free(work);
+	}
+}
+
 /* The reader's thread beside the writer. The writer's error comes first: it is why the reader was
  * cancelled. */
 static int
@@ -235,8 +250,9 @@ copy(struct job *job, struct err *err)
 	ret = writer_run(job, err);
 	stop_reader(job);
 	if (ret < 0) {
-		queue_drop(job->queue);
+		queue_close(job->queue);
 		cancel_fire(job->source.cancel);
+		discard_queue(job);
 	}
 	pthread_join(reader, NULL);
 	queue_free(&job->queue);
@@ -287,6 +303,15 @@ end_as(struct job *job, enum account_state state, const struct err *err)
 		err != NULL ? err->code : ERR_NONE, err != NULL ? err->text : NULL);
 }
 
+static bool
+all_scanned(const struct job *job)
+{
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (!job->folders[i].scanned)
+			return false;
+	return true;
+}
+
 static void
 end_done(struct job *job)
 {
@@ -305,6 +330,9 @@ end_done(struct job *job)
 		ended += c.by_state[s];
 	if (folder != NULL) {
 		end_as(job, ACCOUNT_FAILED, folder);
+	} else if (!all_scanned(job)) {
+		err_set(&err, ERR_INTERNAL, "a folder was not read to its end");
+		end_as(job, ACCOUNT_FAILED, &err);
 	} else if (batches != 0 || ended != c.found) {
 		err_set(&err, ERR_INTERNAL,
 			"the sums do not agree: %llu found, %llu ended, %llu in doubt",

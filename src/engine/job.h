@@ -20,6 +20,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Content that servers are known to refuse. */
+#define TRAITS_SUSPECT                                                                             \
+	(TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR | TRAIT_8BIT_HEADER | TRAIT_NO_HEADER |         \
+		TRAIT_BAD_HEADER)
+
 /* One side of the job: how to log in, and the live session with the one thread that owns it. */
 struct side {
 	const struct connector *c;
@@ -56,6 +61,7 @@ struct work_folder {
 	/* The writer's. */
 	int64_t second_look_ms; /* when it is due; 0 = none */
 	struct doubt *doubt;    /* what is being settled, or NULL */
+	struct uidset ours;     /* UIDs that this attempt's messages have on the target */
 	struct doubt *watched;  /* was sent again after a look: looked for at the end */
 
 	/* Shared: hold job->lock. */
@@ -153,6 +159,8 @@ void *reader_thread(void *job); /* closes the queue at its end */
 /* intent.c */
 /* Queues the intent of a batch for that folder, with the bound of now; fills id, ticket, bound. */
 int intend(struct job *job, struct work_folder *wf, struct batch *batch, struct err *err);
+/* Takes the intent back: not a byte of the batch has left. */
+void intend_not(struct job *job, const struct batch *batch);
 /* The ledger's row of a message of a batch; strings are borrowed from the entry. */
 void intent_item(const struct job *job, const struct store_entry *entry, enum item_state state,
 	unsigned reason, struct ledger_item *item_r);
@@ -171,6 +179,10 @@ enum look_what { LOOK_META, LOOK_DIGESTS };
 int look_above(struct job *job, const struct folder *folder, uint32_t above,
 	const struct uidset *without, enum look_what what, struct match_found **found_r,
 	size_t *count_r, struct uidset *listed_r, struct err *err);
+
+/* The digests of those UIDs, ascending; what is not there (any more) is not among them. */
+int look_digests(struct job *job, const struct folder *folder, const struct uidset *uids,
+	struct match_found **found_r, size_t *count_r, struct err *err);
 
 /* settle.c */
 /* Batches in doubt of a ledger folder that is not worked on under its old terms any more (gone, or

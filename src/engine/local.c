@@ -389,6 +389,10 @@ command_retry(
 	const char *glob = command->glob[0] != '\0' ? command->glob : NULL;
 	bool ended;
 
+	for (size_t i = 0; command->account != 0 && i < local->account_count; i++)
+		if (local->accounts[i].id == command->account)
+			glob = local->accounts[i].user->user;
+
 	pthread_mutex_lock(&local->lock);
 	ended = local->ended;
 	pthread_mutex_unlock(&local->lock);

@@ -129,3 +129,32 @@ look_above(struct job *job, const struct folder *folder, uint32_t above,
 	*count_r = look.count;
 	return 0;
 }
+
+int
+look_digests(struct job *job, const struct folder *folder, const struct uidset *uids,
+	struct match_found **found_r, size_t *count_r, struct err *err)
+{
+	struct side *target = &job->target;
+	struct look look = { 0 };
+	struct message *message;
+	int ret = target->c->fetch_start(target->session, folder, uids, FETCH_DIGEST, err);
+
+	*found_r = NULL;
+	*count_r = 0;
+	while (ret == 0 && (ret = target->c->fetch_next(target->session, &message, err)) == 1) {
+		add_found(&look, message);
+		look.found[look.count - 1].digests = message->digests;
+		look.found[look.count - 1].size = message->digests.bytes;
+		message_free(&message);
+		ret = 0;
+	}
+	if (ret < 0) {
+		free(look.found);
+		return -1;
+	}
+	if (look.count > 0)
+		qsort(look.found, look.count, sizeof *look.found, by_uid);
+	*found_r = look.found;
+	*count_r = look.count;
+	return 0;
+}

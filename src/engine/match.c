@@ -122,6 +122,8 @@ match_rows(struct match_row *rows, size_t row_count, struct match_found *found, 
 				continue;
 			hit->taken = true;
 			rows[i].uid = hit->uid;
+			rows[i].changed = by == BY_CANONICAL;
+			memcpy(rows[i].there, hit->digests.exact, DIGEST_SIZE);
 			matched++;
 		}
 		free(keys);

@@ -17,6 +17,8 @@ struct match_row {
 	int64_t received;
 	unsigned flags;
 	uint32_t uid; /* result: where it lies, 0 = not found */
+	bool changed; /* result: the target stores other bytes than were sent, with this digest */
+	unsigned char there[DIGEST_SIZE];
 };
 
 /* A message found on the target. */

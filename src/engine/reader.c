@@ -62,6 +62,7 @@ struct reader {
 	struct batch *batch; /* being filled */
 	struct work_folder *batch_folder;
 	bool batch_alone;
+	int64_t spoke_ms; /* with the source */
 };
 
 static void
@@ -108,6 +109,8 @@ hand_over(struct reader *r, struct work **work, uint64_t weight, struct err *err
 		*work = NULL;
 		return 0;
 	}
+	if ((*work)->batch != NULL)
+		intend_not(r->job, (*work)->batch);
 	work_free(*work);
 	*work = NULL;
 	if (ret == 0)
@@ -170,8 +173,7 @@ choose_date(struct store_entry *entry)
 static bool
 travels_alone(struct job *job, const struct message *message, const char *source_key)
 {
-	unsigned traits = message->digests.traits & (TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR |
-							    TRAIT_8BIT_HEADER | TRAIT_NO_HEADER);
+	unsigned traits = message->digests.traits & TRAITS_SUSPECT;
 	bool alone;
 
 	pthread_mutex_lock(&job->lock);
@@ -340,6 +342,12 @@ scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
 		scan_new(r, wf, s, true);
 		return;
 	}
+	if (item->gone_round != 0) {
+		struct uidset back = { 0 };
+		uidset_add(&back, s->uid, s->uid);
+		ledger_items_gone(r->job->ledger, wf->row.id, &back, 0);
+		uidset_clear(&back);
+	}
 	if (!is_there(item->state) || !r->job->run->flag_changes ||
 		(item->flags == s->flags && keywords_eq(item->keywords, s->keywords)))
 		return;
@@ -488,6 +496,7 @@ start_op(struct reader *r, struct op *op, struct err *err)
 	r->last = &op->next;
 	r->op_count++;
 	r->bytes_in_flight += op->bytes;
+	r->spoke_ms = clock_ms();
 	return 0;
 }
 
@@ -722,6 +731,16 @@ take_answer(struct reader *r, struct err *err)
 	return ret;
 }
 
+static uint64_t
+rows_of(const struct ledger_counts *counts)
+{
+	uint64_t rows = 0;
+
+	for (int s = 1; s < ITEM_STATES; s++)
+		rows += counts->by_state[s];
+	return rows;
+}
+
 static void
 begin_folder(struct work_folder *wf)
 {
@@ -738,7 +757,7 @@ begin_folder(struct work_folder *wf)
 	width = f->messages <= SCAN_MESSAGES ? f->uidnext
 					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
 	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;
-	if (f->messages == 0 && wf->row.counts.found == 0)
+	if (f->messages == 0 && rows_of(&wf->row.counts) == 0)
 		wf->scan_uid = 0;
 }
 
@@ -748,7 +767,7 @@ wait_for_doubts(struct reader *r, struct err *err)
 {
 	struct job *job = r->job;
 	struct timespec until;
-	bool left = false, free = false, waited = false;
+	bool left = false, free = false;
 
 	pthread_mutex_lock(&job->lock);
 	for (size_t i = 0; i < job->folder_count; i++) {
@@ -757,13 +776,16 @@ wait_for_doubts(struct reader *r, struct err *err)
 	}
 	if (left && !free && !job->stop_reading) {
 		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += KEEPALIVE_MS / 1000;
-		waited = pthread_cond_timedwait(&job->changed, &job->lock, &until) != 0;
+		until.tv_sec++; /* a stop is heard */
+		pthread_cond_timedwait(&job->changed, &job->lock, &until);
 	}
 	pthread_mutex_unlock(&job->lock);
 	if (!left)
 		return 0;
-	if (waited && job->source.c->keepalive(job->source.session, err) < 0)
+	if (clock_ms() - r->spoke_ms < KEEPALIVE_MS)
+		return 1;
+	r->spoke_ms = clock_ms();
+	if (job->source.c->keepalive(job->source.session, err) < 0)
 		return -1;
 	return 1;
 }

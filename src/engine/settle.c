@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "engine/job.h"
+#include "mail/ladder.h"
 
 #include "base/banned.h"
 
@@ -26,6 +27,8 @@ struct doubt {
 	struct uidset seen; /* UIDs above the bound that a look has compared */
 	uint64_t missing;   /* UIDs given away above the bound that are not there (any more) */
 	unsigned looks;
+	uint64_t *strays; /* sizes of what was found and matched no row */
+	size_t stray_count;
 	bool other_uidvalidity; /* the target folder has another than the intents knew */
 };
 
@@ -38,6 +41,7 @@ doubt_free(struct doubt **doubt)
 		return;
 	ledger_batches_free(d->batches, d->batch_count);
 	free(d->rows);
+	free(d->strays);
 	uidset_clear(&d->seen);
 	free(d);
 	*doubt = NULL;
@@ -191,6 +195,11 @@ look(struct job *job, struct work_folder *wf, size_t *fresh_r, struct err *err)
 		goto out;
 	d->matched += match_rows(d->rows, d->row_count, found, count);
 	*fresh_r = d->matched - before;
+	for (size_t i = 0; i < count; i++)
+		if (!found[i].taken) {
+			d->strays = xrealloc(d->strays, (d->stray_count + 1) * sizeof *d->strays);
+			d->strays[d->stray_count++] = found[i].size;
+		}
 	/* UIDs that were given away and are not there: expunged by someone, or never used. */
 	for (size_t i = 0; i < ours.count; i++)
 		for (uint32_t uid = ours.ranges[i].first;; uid++) {
@@ -230,6 +239,33 @@ entry_item(const struct job *job, const struct ledger_entry *e, enum item_state 
 	item->round = job->local->round;
 }
 
+/* A row that was found: its reason says first what became of the bytes. */
+static void
+landed_item(const struct job *job, const struct ledger_entry *e, const struct match_row *row,
+	struct ledger_item *item)
+{
+	unsigned reason = e->reason != REASON_NONE ? e->reason : REASON_SETTLED;
+
+	if (e->steps & (1u << LADDER_WRAP))
+		reason = REASON_WRAPPED;
+	else if (e->steps != 0 || row->changed)
+		reason = REASON_REPAIRED;
+	entry_item(job, e, ITEM_LANDED, reason, row->uid, item);
+	if (row->changed)
+		memcpy(item->sent, row->there, DIGEST_SIZE);
+}
+
+/* A message sent while it arrived has no canonical digest. Where the target changed its line ends,
+ * what lies there has another head and is somewhat larger: it may be ours. */
+static bool
+may_be_stray(const struct doubt *d, const struct ledger_entry *e)
+{
+	for (size_t i = 0; e->streaming && i < d->stray_count; i++)
+		if (d->strays[i] > e->size && d->strays[i] - e->size <= e->size / 4)
+			return true;
+	return false;
+}
+
 /* The end of a folder's doubts: rows found have landed, as many as may have been there and are gone
  * are held, the others are free to be sent again. */
 static int
@@ -249,14 +285,12 @@ finish(struct job *job, struct work_folder *wf, struct err *err)
 			const struct ledger_entry *e = &batch->entries[i];
 			uint32_t uid = d->rows[n].uid;
 			if (uid != 0) {
-				entry_item(job, e, ITEM_LANDED,
-					e->reason != REASON_NONE ? e->reason : REASON_SETTLED, uid,
-					&items[k++]);
+				landed_item(job, e, &d->rows[n], &items[k++]);
 				landed++;
 				top = uid > top ? uid : top;
-			} else if (hold > 0) {
+			} else if (hold > 0 || may_be_stray(d, e)) {
 				entry_item(job, e, ITEM_HELD, REASON_DOUBT, 0, &items[k++]);
-				hold--;
+				hold -= hold > 0;
 				held++;
 			} else {
 				absent++;
@@ -270,6 +304,7 @@ finish(struct job *job, struct work_folder *wf, struct err *err)
 	p->copied += landed;
 	p->held += held;
 	pthread_mutex_unlock(&job->local->lock);
+	job->landed += landed;
 	if (held > 0)
 		job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
 			"%zu messages may have been on the target and are gone: held", held);

@@ -6,7 +6,12 @@
  * changes, second looks) is put aside and done when nothing is in flight.
  *
  * What the target refuses is halved until the bad message stands alone, and that one climbs the
- * ladder of repairs; each piece and each repair is an intent of its own, sent before anything new.
+ * ladder of repairs; each piece and each repair is an intent of its own, sent before anything new
+ * and one after the other, so that the target keeps the source's order. For the same reason
+ * nothing overtakes a message of a kind that this target has not yet taken.
+ *
+ * What a target is known to change by itself (NUL, line ends) is compared with what lies there,
+ * so that the ledger says of each row what became of it.
  * What ends without an answer stays in doubt: the next attempt settles it. */
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +23,7 @@
 #include "base/banned.h"
 
 #define IDLE_POLL_MS 5
+#define STOP_POLL_MS 500
 #define KEEPALIVE_MS 60000
 
 struct node {
@@ -33,13 +39,16 @@ struct list {
 
 struct writer {
 	struct job *job;
-	struct list redo;      /* pieces and repairs with their intents */
+	struct list redo;      /* pieces and repairs with their intents, as the source's order is */
+	struct list pieces;    /* of the batch being split; come before what is in redo */
 	struct list learn;     /* stored, UIDs not told */
 	struct list look;      /* refused as a whole: stored in part? */
+	struct list compare;   /* stored: as sent? */
 	struct list changes;   /* flag changes */
 	struct list sent;      /* (clock) of each batch in flight */
 	int64_t idle_since;    /* nothing sent or read */
 	int64_t waiting_since; /* for the oldest answer */
+	int64_t answered_ms;   /* the last answer to a batch */
 	unsigned longest_ms;
 };
 
@@ -59,6 +68,19 @@ static void
 list_add_batch(struct list *list, struct batch *batch)
 {
 	list_add(list, &(struct node){ .batch = batch });
+}
+
+/* Puts all of `front` before what is in `list`. */
+static void
+list_prepend(struct list *list, struct list *front)
+{
+	if (front->first == NULL)
+		return;
+	*front->last = list->first;
+	if (list->first == NULL)
+		list->last = front->last;
+	list->first = front->first;
+	front->first = NULL;
 }
 
 /* Takes the oldest; false when empty. */
@@ -211,7 +233,7 @@ new_piece(struct writer *w, struct batch *batch, size_t from, size_t to, struct 
 		drop_batch(&piece);
 		return -1;
 	}
-	list_add_batch(&w->redo, piece);
+	list_add_batch(&w->pieces, piece);
 	return 0;
 }
 
@@ -267,6 +289,14 @@ repair(struct writer *w, struct store_entry *entry, bool *repaired_r, struct err
 	return digest_spool(body, entry->sent, err);
 }
 
+/* A NO that names no reason, to a message sent for the first time. */
+static bool
+is_bare_no(const struct store_entry *entry)
+{
+	return entry->state == STORE_REFUSED && entry->err.code == ERR_REFUSED &&
+	       entry->attempt == 0;
+}
+
 /* A message that was refused alone: repaired and sent again, or at its end. */
 static int
 climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
@@ -276,8 +306,16 @@ climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
 	bool repaired = false;
 
 	/* A bare NO may be a hiccup of the target: once more as it is. */
-	if (entry->err.code == ERR_REFUSED && entry->attempt == 0 && !spool_is_ring(entry->body))
+	if (is_bare_no(entry) && !spool_is_ring(entry->body))
 		return new_piece(w, batch, at, at + 1, err);
+	/* Dovecot 2.3 welcomes any keyword and refuses one that is too long. */
+	if (entry->err.code == ERR_REFUSED && entry->keywords != NULL &&
+		!spool_is_ring(entry->body)) {
+		free(entry->keywords);
+		entry->keywords = NULL;
+		entry->keywords_dropped = true;
+		return new_piece(w, batch, at, at + 1, err);
+	}
 	if (entry->err.code != ERR_TOOBIG && entry->err.code != ERR_BAD &&
 		repair(w, entry, &repaired, err) < 0)
 		return -1;
@@ -302,9 +340,8 @@ is_larger(const struct err *err)
 	}
 }
 
-/* Sends what was refused again in smaller pieces, or repaired. The intent is closed before. */
 static int
-split(struct writer *w, struct batch *batch, struct err *err)
+split_up(struct writer *w, struct batch *batch, struct err *err)
 {
 	size_t refused = 0, middle, seen = 0;
 
@@ -323,6 +360,102 @@ split(struct writer *w, struct batch *batch, struct err *err)
 	return new_piece(w, batch, middle, batch->count, err);
 }
 
+/* Sends what was refused again in smaller pieces, or repaired. The intent is closed before. */
+static int
+split(struct writer *w, struct batch *batch, struct err *err)
+{
+	int ret = split_up(w, batch, err);
+
+	list_prepend(&w->redo, &w->pieces);
+	return ret;
+}
+
+/* Servers store these otherwise than they were sent (Dovecot 2.3: a bare LF as CRLF, a NUL as
+ * 0x80) and say nothing. */
+static bool
+may_be_changed(const struct store_entry *entry)
+{
+	return entry->state == STORE_DONE && entry->uid != 0 && entry->steps == 0 &&
+	       (entry->message->digests.traits & (TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR)) != 0;
+}
+
+static bool
+any_may_be_changed(const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (may_be_changed(&batch->entries[i]))
+			return true;
+	return false;
+}
+
+static void
+note_change(struct writer *w, const struct batch *batch, struct store_entry *entry,
+	const struct digests *there)
+{
+	const struct work_folder *wf = batch->owner;
+	unsigned char sent[DIGEST_SIZE];
+
+	if (spool_is_ring(entry->message->body))
+		spool_digest(entry->message->body, sent);
+	else
+		memcpy(sent, entry->message->digests.exact, DIGEST_SIZE);
+	if (memcmp(sent, there->exact, DIGEST_SIZE) == 0)
+		return;
+	if (entry->sent == NULL)
+		entry->sent = xcalloc(1, sizeof *entry->sent);
+	*entry->sent = *there;
+	entry->reason = REASON_REPAIRED;
+	log_line(w->job->log, LOG_INFO, w->job->name, wf->plan->source_name,
+		"uid %u: the target stores it changed", (unsigned)entry->message->item->uid);
+}
+
+/* Reads what may have been changed back; the row then has both digests. Nothing is in flight. */
+static int
+compare(struct writer *w, struct batch *batch, struct err *err)
+{
+	struct uidset uids = { 0 };
+	struct match_found *found;
+	size_t count;
+	int ret;
+
+	for (size_t i = 0; i < batch->count; i++)
+		if (may_be_changed(&batch->entries[i]))
+			uidset_add(&uids, batch->entries[i].uid, batch->entries[i].uid);
+	if (uids.count == 0)
+		return 0;
+	ret = look_digests(w->job, batch->folder, &uids, &found, &count, err);
+	for (size_t i = 0; ret == 0 && i < batch->count; i++)
+		for (size_t k = 0; k < count && may_be_changed(&batch->entries[i]); k++)
+			if (found[k].uid == batch->entries[i].uid) {
+				note_change(w, batch, &batch->entries[i], &found[k].digests);
+				break;
+			}
+	if (ret == 0)
+		free(found);
+	uidset_clear(&uids);
+	return ret;
+}
+
+static bool
+any_bare_no(const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (is_bare_no(&batch->entries[i]))
+			return true;
+	return false;
+}
+
+/* From here on nobody else's search may take these for its own. */
+static void
+note_uids(const struct batch *batch)
+{
+	struct work_folder *wf = batch->owner;
+
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->entries[i].state == STORE_DONE && batch->entries[i].uid != 0)
+			uidset_add(&wf->ours, batch->entries[i].uid, batch->entries[i].uid);
+}
+
 /* A batch came back with an answer for each entry. Takes it. */
 static int
 answered(struct writer *w, struct batch **batch, struct err *err)
@@ -337,6 +470,7 @@ answered(struct writer *w, struct batch **batch, struct err *err)
 		return err_set(err, ERR_UIDVALIDITY, "target folder %s has UIDVALIDITY %u, had %u",
 			wf->plan->target_name, (unsigned)b->uidvalidity,
 			(unsigned)wf->target.uidvalidity);
+	note_uids(b);
 	for (size_t i = 0; i < b->count; i++) {
 		struct store_entry *entry = &b->entries[i];
 		if (entry->state == STORE_REFUSED && is_larger(&entry->err) && ret == 0) {
@@ -353,8 +487,13 @@ answered(struct writer *w, struct batch **batch, struct err *err)
 		*batch = NULL;
 		return ret;
 	}
-	if (ret == 0 && refused && b->one_command && b->count > 1) {
+	if (ret == 0 && refused && ((b->one_command && b->count > 1) || any_bare_no(b))) {
 		list_add_batch(&w->look, b);
+		*batch = NULL;
+		return 0;
+	}
+	if (ret == 0 && any_may_be_changed(b)) {
+		list_add_batch(&w->compare, b);
 		*batch = NULL;
 		return 0;
 	}
@@ -372,7 +511,9 @@ note_answer_time(struct writer *w)
 
 	if (!list_take(&w->sent, &node))
 		return;
-	ms = (unsigned)(clock_ms() - node.sent_ms);
+	ms = (unsigned)(clock_ms() -
+			(node.sent_ms > w->answered_ms ? node.sent_ms : w->answered_ms));
+	w->answered_ms = clock_ms();
 	if (ms > w->longest_ms) {
 		w->longest_ms = ms;
 		ledger_host_answer(w->job->ledger, w->job->target.endpoint.host, ms);
@@ -508,23 +649,16 @@ learn_uids(struct writer *w, struct batch *batch, struct err *err)
 {
 	struct work_folder *wf = batch->owner;
 	struct match_found *found;
-	struct uidset ours = { 0 };
-	uint64_t without;
 	size_t count, at = 0;
-	int ret = -1;
+	int ret = 0;
 
-	if (ledger_flush(w->job->ledger, err) < 0 ||
-		ledger_target_uids(w->job->ledger, w->job->account->id, wf->target.key,
-			batch->bound, &ours, &without, err) < 0 ||
-		look_above(w->job, batch->folder, batch->bound, &ours, LOOK_META, &found, &count,
-			NULL, err) < 0)
-		goto out;
-	ret = 0;
+	if (look_above(w->job, batch->folder, batch->bound, &wf->ours, LOOK_META, &found, &count,
+		    NULL, err) < 0)
+		return -1;
 	if (!same_order(batch, found, &at, count) || at != count)
-		ret = learn_by_digest(w, batch, &ours, err);
+		ret = learn_by_digest(w, batch, &wf->ours, err);
+	note_uids(batch);
 	free(found);
-out:
-	uidset_clear(&ours);
 	return ret;
 }
 
@@ -535,18 +669,11 @@ look_for_part(struct writer *w, struct batch *batch, struct err *err)
 	struct work_folder *wf = batch->owner;
 	struct match_found *found;
 	struct match_row *rows;
-	struct uidset ours = { 0 };
-	uint64_t without;
 	size_t count;
 
-	if (ledger_flush(w->job->ledger, err) < 0 ||
-		ledger_target_uids(w->job->ledger, w->job->account->id, wf->target.key,
-			batch->bound, &ours, &without, err) < 0 ||
-		look_above(w->job, batch->folder, batch->bound, &ours, LOOK_DIGESTS, &found, &count,
-			NULL, err) < 0) {
-		uidset_clear(&ours);
+	if (look_above(w->job, batch->folder, batch->bound, &wf->ours, LOOK_DIGESTS, &found, &count,
+		    NULL, err) < 0)
 		return -1;
-	}
 	rows = xcalloc(batch->count + 1, sizeof *rows);
 	for (size_t i = 0; i < batch->count; i++)
 		intent_match_row(&batch->entries[i], &rows[i]);
@@ -556,16 +683,31 @@ look_for_part(struct writer *w, struct batch *batch, struct err *err)
 			batch->entries[i].uid = rows[i].uid;
 			batch->entries[i].state = STORE_DONE;
 		}
+	note_uids(batch);
 	free(rows);
 	free(found);
-	uidset_clear(&ours);
 	return 0;
 }
 
 static bool
 has_aside(const struct writer *w)
 {
-	return w->learn.first != NULL || w->look.first != NULL || w->changes.first != NULL;
+	return w->learn.first != NULL || w->look.first != NULL || w->compare.first != NULL ||
+	       w->changes.first != NULL;
+}
+
+/* The batch's UIDs are known: compared, closed, what was refused of it split. */
+static int
+finish_aside(struct writer *w, struct batch *batch, struct err *err)
+{
+	bool refused = false;
+
+	if (compare(w, batch, err) < 0)
+		return -1;
+	close_batch(w, batch);
+	for (size_t i = 0; i < batch->count; i++)
+		refused = refused || batch->entries[i].state == STORE_REFUSED;
+	return refused ? split(w, batch, err) : 0;
 }
 
 static int
@@ -575,25 +717,20 @@ do_aside(struct writer *w, struct err *err)
 	struct node node;
 
 	while (ret == 0 && list_take(&w->learn, &node)) {
-		struct batch *batch = node.batch;
-		bool refused = false;
-		ret = learn_uids(w, batch, err);
+		ret = learn_uids(w, node.batch, err);
 		if (ret == 0)
-			close_batch(w, batch);
-		for (size_t i = 0; i < batch->count; i++)
-			refused = refused || batch->entries[i].state == STORE_REFUSED;
-		if (ret == 0 && refused)
-			ret = split(w, batch, err);
-		drop_batch(&batch);
+			ret = finish_aside(w, node.batch, err);
+		drop_batch(&node.batch);
 	}
 	while (ret == 0 && list_take(&w->look, &node)) {
-		struct batch *batch = node.batch;
-		ret = look_for_part(w, batch, err);
+		ret = look_for_part(w, node.batch, err);
 		if (ret == 0)
-			close_batch(w, batch);
-		if (ret == 0)
-			ret = split(w, batch, err);
-		drop_batch(&batch);
+			ret = finish_aside(w, node.batch, err);
+		drop_batch(&node.batch);
+	}
+	while (ret == 0 && list_take(&w->compare, &node)) {
+		ret = finish_aside(w, node.batch, err);
+		drop_batch(&node.batch);
 	}
 	while (ret == 0 && list_take(&w->changes, &node)) {
 		ret = flags_apply(w->job, node.work, err);
@@ -612,8 +749,7 @@ send_batch(struct writer *w, struct batch **batch, struct err *err)
 
 	if (job_stopping(
 		    w->job)) { /* not a byte of it has left: it is found again by the next run */
-		struct work_folder *wf = (*batch)->owner;
-		ledger_result(w->job->ledger, (*batch)->id, wf->row.id, NULL, 0);
+		intend_not(w->job, *batch);
 		drop_batch(batch);
 		return 0;
 	}
@@ -639,10 +775,42 @@ drop:
 	return -1;
 }
 
+/* Until nothing is in flight, put aside or to be sent again: one after the other. */
+static int
+come_to_rest(struct writer *w, struct err *err)
+{
+	struct node node;
+
+	for (;;) {
+		if (take_all_results(w, err) < 0 || (has_aside(w) && do_aside(w, err) < 0))
+			return -1;
+		if (!list_take(&w->redo, &node))
+			return 0;
+		if (send_batch(w, &node.batch, err) < 0)
+			return -1;
+	}
+}
+
+/* Of a kind that this target has not taken yet: it may be refused, repaired and sent again. */
+static bool
+is_suspect(struct job *job, const struct batch *batch)
+{
+	unsigned traits = 0;
+	bool ret;
+
+	for (size_t i = 0; i < batch->count; i++)
+		traits |= batch->entries[i].message->digests.traits;
+	pthread_mutex_lock(&job->lock);
+	ret = (traits & TRAITS_SUSPECT & ~job->taken_traits) != 0;
+	pthread_mutex_unlock(&job->lock);
+	return ret;
+}
+
 static int
 take_work(struct writer *w, struct work **work, struct err *err)
 {
 	struct batch *batch = (*work)->batch;
+	bool suspect;
 
 	if (batch == NULL) {
 		list_add(&w->changes, &(struct node){ .work = *work });
@@ -662,7 +830,14 @@ take_work(struct writer *w, struct work **work, struct err *err)
 		drop_batch(&batch);
 		return -1;
 	}
-	return send_batch(w, &batch, err);
+	suspect = is_suspect(w->job, batch);
+	if (suspect && come_to_rest(w, err) < 0) {
+		drop_batch(&batch);
+		return -1;
+	}
+	if (send_batch(w, &batch, err) < 0)
+		return -1;
+	return suspect ? come_to_rest(w, err) : 0;
 }
 
 static int
@@ -672,6 +847,8 @@ idle_timeout(struct writer *w)
 
 	if (settle_pending(w->job, &due) && due - now < wait)
 		wait = due - now;
+	if (wait > STOP_POLL_MS)
+		wait = STOP_POLL_MS; /* a stop is heard */
 	return wait < 0 ? 0 : (int)wait;
 }
 
@@ -724,14 +901,11 @@ step(struct writer *w, struct err *err)
 	struct side *target = &w->job->target;
 	size_t pending = target->c->store_pending(target->session);
 	struct work *work;
-	struct node node;
 	void *item = NULL;
 	int ret;
 
-	if (has_aside(w))
-		return do_aside(w, err) < 0 ? -1 : 1;
-	if (list_take(&w->redo, &node))
-		return send_batch(w, &node.batch, err) < 0 ? -1 : 1;
+	if (has_aside(w) || w->redo.first != NULL)
+		return come_to_rest(w, err) < 0 ? -1 : 1;
 	if (pending > 0 &&
 		(target->c->store_readable(target->session) || answer_is_late(w, pending)))
 		return take_result(w, err) < 0 ? -1 : 1;
@@ -748,6 +922,17 @@ step(struct writer *w, struct err *err)
 	return ret == 0 ? 1 : 0;
 }
 
+static void
+give_up_unsent(struct writer *w, struct list *list)
+{
+	struct node node;
+
+	while (list_take(list, &node)) {
+		intend_not(w->job, node.batch);
+		drop_batch(&node.batch);
+	}
+}
+
 int
 writer_run(struct job *job, struct err *err)
 {
@@ -761,9 +946,11 @@ writer_run(struct job *job, struct err *err)
 			ret = -1;
 			break;
 		}
-	list_clear(&w.redo);
+	give_up_unsent(&w, &w.redo);
+	give_up_unsent(&w, &w.pieces);
 	list_clear(&w.learn);
 	list_clear(&w.look);
+	list_clear(&w.compare);
 	list_clear(&w.changes);
 	list_clear(&w.sent);
 	return ret;
