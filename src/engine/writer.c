@@ -718,6 +718,8 @@ do_aside(struct writer *w, struct err *err)
 
 	while (ret == 0 && list_take(&w->learn, &node)) {
 		ret = learn_uids(w, node.batch, err);
+		if (ret == 0 && any_bare_no(node.batch))
+			ret = look_for_part(w, node.batch, err);
 		if (ret == 0)
 			ret = finish_aside(w, node.batch, err);
 		drop_batch(&node.batch);
