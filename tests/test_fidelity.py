@@ -217,7 +217,7 @@ def case(bench, source, target, name, rows=None, filled=None, **options):
          labels).prove()
 
 
-@test(timeout=150)
+@test(timeout=240)
 def test_dovecot_full(bench):
     """10,000 messages in a folder, one of 60 MB, every odd one and every odd name."""
     source = Dovecot(bench, USERS, special_use=SPECIAL)
