@@ -74,12 +74,16 @@ imap_quota(struct session *s, uint64_t *used_bytes_r, uint64_t *limit_bytes_r, s
 	s->quota = &quota;
 	command_begin(s, "GETQUOTAROOT");
 	command_string(s, "INBOX", 5);
-	ret = command_run(s, &answer, err);
+	ret = command_send(s, answer_done, &answer, 0, err);
+	if (ret == 0)
+		ret = answer_wait(s, &answer, err);
 	s->quota = NULL;
 	if (ret != 0)
 		return -1;
+	/* BAD after all: this server does not tell, and that costs nobody the connection. */
 	if (answer.status != REPLY_OK)
-		return answer_err(&answer, err, "GETQUOTAROOT");
+		return err_set(err, answer.status == REPLY_BAD ? ERR_REFUSED : answer.refused,
+			"GETQUOTAROOT: %s", answer.text);
 	*used_bytes_r = quota.used * 1024;
 	*limit_bytes_r = quota.limit * 1024;
 	return 0;
