@@ -1,11 +1,14 @@
 """Hostile and broken servers, disks and files: a clear error, an honest state, no crash, and the
 next run makes good what can be made good."""
 
+import time
+
 from hostile import commands
-from hostile.commands import SETUPS, run_always, run_once
-from hostile.stage import at_once, verbs_in_the_source
+from hostile.commands import SETUPS, finish, run_always, run_once
+from hostile.stage import START, Case, Stage, at_once, verbs_in_the_source
+from hostile.watch import no_crash, no_secret
 from hostile.wire import run_appends, run_literals, run_noise
-from lib.testing import check, test
+from lib.testing import check, check_equal, check_in, test
 
 # sent in other tests: by `mailhaul check`, and by a side that has waited for a minute
 ELSEWHERE = {"GETQUOTAROOT", "NOOP"}
@@ -78,3 +81,178 @@ def test_literals_that_lie(bench):
 def test_appends_cut_short(bench):
     at_once(lambda: run_appends(bench),
             lambda: run_appends(bench, capabilities=["IMAP4REV1", "LITERAL+"]))
+
+
+@test(timeout=120)
+def test_a_line_without_end(bench):
+    """A line of 1 GB is not read to its end, and nothing of it is kept."""
+    cases = [commands.command_case(side, command, "long_line", bytes=1 << 30)
+             for side in ("source", "target")
+             for command in ("LIST", "UID FETCH", "SELECT", "AUTHENTICATE")
+             if (side, command) not in (("source", "SELECT"), ("target", "UID FETCH"))]
+    stage = Stage(bench, cases)
+    process = stage.haul.spawn("run", "PROFILE")
+    peak = 0
+    while process.running():
+        peak = max(peak, resident(process.pid))
+        time.sleep(0.02)
+    check(peak < 400 << 10, "the run took %d kB" % peak)  # a sanitizer's share in it
+    sent = [server.control("counts")["sent"] for server in stage.servers.values()]
+    check(max(sent) < 64 << 20, "bytes taken of endless lines: %r" % sent)
+    finish(stage, stage.met())
+
+
+def resident(pid):
+    """VmHWM in kB."""
+    try:
+        with open("/proc/%d/status" % pid) as f:
+            return int(f.read().partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError):
+        return 0
+
+
+# --- UIDVALIDITY
+
+def validity_stage(bench, cases, **more):
+    for case in cases:
+        case.command = case.action = ""
+    return Stage(bench, cases, **more)
+
+
+@test(timeout=120)
+def test_uidvalidity_between_rounds(bench):
+    """On either side, with the old UIDs or new ones: rows are found again, nothing moves twice."""
+    kinds = [(side, folder, renumber) for side in ("source", "target")
+             for folder in ("INBOX", "Sent") for renumber in (False, True)]
+    cases = [Case("%s %s %s" % kind) for kind in kinds]
+    stage = validity_stage(bench, cases)
+    stage.run(expect=0)
+    # UIDs that are not 1, 2, 3, so that new ones differ
+    for case, (side, folder, renumber) in zip(cases, kinds):
+        stage.servers[side].control("uidvalidity", user=case.user, folder=folder, value=987654,
+                                    renumber=renumber)
+    stage.run(expect=0)
+    stage.must_be_whole()
+    stage.change_source()
+    stage.run(expect=0)
+    stage.must_be_whole()
+    check_equal(stage.servers["source"].violations(), [], "violations")
+
+
+@test(timeout=120)
+def test_uidvalidity_within_a_round(bench):
+    """The folder is other mail from then on: this round stops there and says both values, the
+    next one finds its rows again."""
+    cases, moments = [], [("source", "EXAMINE", n) for n in (1, 2, 3, 4)] + \
+        [("target", "SELECT", n) for n in (1, 2, 3)]
+    for side, command, nth in moments:
+        for action, renumber in (("uidvalidity", True), ("uidvalidity", False), ("lie", False)):
+            case = Case("%s %s %d %s %s" % (side, command, nth, action, renumber), side,
+                        [{"command": command, "nth": nth, "action": action, "value": 987654,
+                          "renumber": renumber}])
+            cases.append(case)
+    stage = validity_stage(bench, cases)
+    accounts = stage.run()
+    for case, account in accounts.items():
+        if account["state"] != "done":
+            check_equal((account["state"], account["reason"]), ("failed", "uidvalidity"),
+                        "%s (%s)" % (case, account["text"]))
+            check("987654" in account["text"], "%s: %s" % (case, account["text"]))
+    finish(stage, stage.met())
+
+
+@test(timeout=120)
+def test_target_folder_emptied_or_made_again(bench):
+    """Mail that was moved and is gone there is not filled in again: the account says so."""
+    cases = [Case("emptied, new UIDVALIDITY"), Case("made again"), Case("gone"),
+             Case("emptied, the same UIDVALIDITY")]
+    stage = validity_stage(bench, cases)
+    stage.run(expect=0)
+    target = stage.servers["target"]
+    for case in cases[:2]:
+        target.control("expunge", user=case.user, folder="Sent")
+    target.control("uidvalidity", user=cases[0].user, folder="Sent", value=987654)
+    target.control("delete", user=cases[1].user, folder="Sent")
+    target.control("create", user=cases[1].user, folder="Sent", uidvalidity=987655)
+    target.control("delete", user=cases[2].user, folder="Sent")
+    target.control("expunge", user=cases[3].user, folder="Sent")
+    accounts = stage.run()
+    for case, words in zip(cases, (("5", "987654"), ("5", "987655"), ("Sent",))):
+        account = accounts[case]
+        check_equal(account["state"], "failed", "%s: %r" % (case, account["text"]))
+        for word in words + ("Sent",):
+            check_in(word, account["text"], str(case))
+        check(not target.control("state")[case.user].get("Sent"), "%s: refilled" % case)
+    check_equal(accounts[cases[3]]["state"], "done", "users may delete their mail")
+    check(not target.control("state")[cases[3].user]["Sent"], "refilled")
+
+
+# --- refusals of messages, check
+
+@test(timeout=60)
+def test_refused_messages(bench):
+    """Each stands in the report with the server's words, and costs no other."""
+    case = Case("refused")
+    case.command = case.action = ""
+    stage = Stage(bench, [case], target={"content": {
+        "refuse": [{"pattern": "Subject: m1\\r", "code": "CANNOT", "text": "odd virus"}],
+        "max_size": 4000}})
+    stage.servers["source"].control("add", user=case.user, folder="INBOX", messages=[
+        {"text": "Subject: big\r\n\r\n" + "x" * 5000, "date": START}])
+    accounts = stage.run(expect=2)
+    items = accounts[case]["items"]
+    check_equal((items["failed"], items["copied"]), (2, 5), "failed, copied")
+    texts = {p["uid"]: p["text"] for p in accounts[case]["problems"]}
+    check_in("odd virus", texts[2])
+    check(texts[4], "no word about the one too large")
+    before = stage.servers["target"].control("state")
+    stage.run(expect=2)
+    check_equal(stage.servers["target"].control("state"), before, "target after a further run")
+    stage.servers["target"].control("content", content={})
+    stage.haul.call("retry", "PROFILE", expect=0)
+    stage.run(expect=0)
+    stage.must_be_whole(any_order=lambda c: True)
+
+
+@test(timeout=120)
+def test_check_with_each_command(bench):
+    """`mailhaul check` meets the same answers: a verdict for each account, nothing written."""
+    stage = Stage(bench, [Case("clean")])
+    stage.haul.call("check", "PROFILE", expect=0)
+    sent = commands.counted(stage)
+    check("GETQUOTAROOT" in sent["target"], "the quota was not asked for: %r" % sent)
+    wrote = set(sent["target"]) & {"SELECT", "CREATE", "APPEND", "SUBSCRIBE", "UID STORE"}
+    check(not wrote, "check wrote: %r" % wrote)
+    stage = Stage(bench, commands.always(sent))
+    process = stage.haul.call("check", "PROFILE", expect=3)
+    no_crash(process)
+    no_secret(stage.haul, process.output(), stage.passwords)
+    verdicts = {line.split()[1]: line for line in process.output().splitlines()
+                if line.startswith(("ok ", "FAULT "))}
+    harmless = {"NAMESPACE no", "NAMESPACE bad", "ID no", "ID bad", "GETQUOTAROOT no",
+                "GETQUOTAROOT bad"}
+    for case in stage.cases:
+        fault = verdicts[case.user].startswith("FAULT")
+        named = "%s %s" % (case.command, case.action)
+        check(fault != (named in harmless or case.command == "LOGOUT"), "%s: %s" % (
+            case, verdicts[case.user]))
+    check(not any(len(f) for u in stage.servers["target"].control("state").values()
+                  for f in u.values()), "mail on the target")
+
+
+@test(timeout=300, long=True)
+def test_idle_side(bench):
+    """While the source is silent for a minute the target is kept alive by NOOP; what it answers
+    there is survived."""
+    cases = []
+    for action in commands.ACTIONS + ("garbage", "close"):
+        case = Case("idle " + action, "target", [{"command": "NOOP", "action": action}],
+                    also=[("source", {"command": "UID FETCH", "action": "stall", "seconds": 65,
+                                      "nth": 2})])
+        case.command, case.action = "NOOP", action
+        cases.append(case)
+    stage = Stage(bench, cases, source_options={"timeout": "2m"})
+    accounts = stage.run(timeout=240)
+    check(all(a["state"] == "done" for a in accounts.values()), "%r" % {
+        str(c): a["text"] for c, a in accounts.items()})
+    finish(stage, stage.met())
