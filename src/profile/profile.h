@@ -12,6 +12,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of a side's verify, security and auth: the numbers of net/endpoint.h, which this folder may not
+ * include; src/users/test_csv.c holds them equal. */
+enum { OPTION_VERIFY_YES, OPTION_VERIFY_NO, OPTION_VERIFY_PIN };
+enum { OPTION_TLS, OPTION_STARTTLS, OPTION_CLEAR };
+enum {
+	OPTION_PLAIN,
+	OPTION_LOGIN,
+	OPTION_CRAM_MD5,
+	OPTION_MASTER,
+	OPTION_XOAUTH2,
+	OPTION_OAUTHBEARER
+};
+
 struct profile_side { /* [source], [target] */
 	char *type;   /* "imap" */
 	char *host;

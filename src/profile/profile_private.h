@@ -7,18 +7,6 @@
 #include "profile/profile.h"
 #include "profile/scan.h"
 
-/* As enum net_verify and enum net_auth have them; their users are told the numbers by name. */
-enum { OPTION_VERIFY_YES, OPTION_VERIFY_NO, OPTION_VERIFY_PIN };
-enum { OPTION_TLS, OPTION_STARTTLS, OPTION_CLEAR };
-enum {
-	OPTION_PLAIN,
-	OPTION_LOGIN,
-	OPTION_CRAM_MD5,
-	OPTION_MASTER,
-	OPTION_XOAUTH2,
-	OPTION_OAUTHBEARER
-};
-
 /* Units behind sizes (bytes) and durations (ms), smallest first. */
 extern const struct option_unit option_sizes[], option_durations[];
 

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/test.h"
 #include "net/endpoint.h"
-#include "profile/profile_private.h"
+#include "profile/profile.h"
 #include "users/users_private.h"
 
 #include "base/banned.h"

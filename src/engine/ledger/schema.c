@@ -100,8 +100,8 @@ version_check(struct db *db, const struct version *version, enum db_access acces
 {
 	if (version_is_new(version)) {
 		if (access == DB_READ)
-			return err_set(
-				err, ERR_STATE_DIR, "there is no ledger yet: %s is empty", db->path);
+			return err_set(err, ERR_STATE_DIR, "there is no ledger yet: %s is empty",
+				db->path);
 		return 0;
 	}
 	if (version->application != SCHEMA_APPLICATION)

@@ -469,8 +469,8 @@ reading_beside(void)
 	uint64_t id = 0;
 
 	place_make(&f.place);
-	CHECK_FAILS(ledger_open(f.place.path, NULL, LEDGER_READ, false, &reader, &err), ERR_STATE_DIR,
-		"no ledger yet");
+	CHECK_FAILS(ledger_open(f.place.path, NULL, LEDGER_READ, false, &reader, &err),
+		ERR_STATE_DIR, "no ledger yet");
 	CHECK_INT(access(f.place.path, F_OK), -1);
 	f.ledger = must_open(f.place.path, LEDGER_WRITE);
 	make_account(f.ledger, "ana");

@@ -91,8 +91,8 @@ foreign_files(void)
 	sql(place.path, "PRAGMA application_id = 77; DROP TABLE bookmarks");
 	refused(place.path, ERR_LEDGER, "another program's database");
 	CHECK_INT(truncate(place.path, 0), 0);
-	CHECK_FAILS(ledger_open(place.path, NULL, LEDGER_READ, false, &f.ledger, &err), ERR_STATE_DIR,
-		"no ledger yet");
+	CHECK_FAILS(ledger_open(place.path, NULL, LEDGER_READ, false, &f.ledger, &err),
+		ERR_STATE_DIR, "no ledger yet");
 	f.place = place;
 	f.ledger = must_open(place.path, LEDGER_WRITE); /* a crash left it empty */
 	end(&f);
