@@ -57,7 +57,7 @@ def test_german_names(bench):
     haul.must_move_nothing("ann")
 
 
-@test(timeout=60)
+@test(timeout=60, long=True)
 def test_german_names_as_they_are(bench):
     """special_use = no: each under its own name, beside the target's folders."""
     source = Dovecot(bench, {"ann": "secret"})

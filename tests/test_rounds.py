@@ -334,7 +334,7 @@ def test_folders_change_while_at_work(bench):
                               Dovecot(bench, {"ann": "secret"}), use_the_folders))
 
 
-@test(timeout=90, root=True)
+@test(timeout=90, root=True, long=True)
 def test_all_changes_while_at_work_cyrus(bench):
     check_gone(*while_at_work(bench, Cyrus(bench, {"ann": "secret"}),
                               Dovecot(bench, {"ann": "secret"}), use_the_messages,
