@@ -11,25 +11,31 @@
 #define RETRY_MS    100
 
 int
-cli_connect(const struct profile *profile, struct engine **engine_r, struct wire_hello *hello_r)
+cli_try_connect(const struct profile *profile, struct engine **engine_r, struct wire_hello *hello_r,
+	struct err *err)
 {
 	char *lock = runner_lock_path(profile);
 	int64_t until = clock_ms() + STARTING_MS;
 	struct lock_owner owner;
-	struct err err = { 0 };
-	int code = RUNNER_DONE;
+	int ret;
 
-	while (engine_client_open(profile->state_dir, engine_r, hello_r, &err) < 0) {
+	while ((ret = engine_client_open(profile->state_dir, engine_r, hello_r, err)) < 0) {
 		/* A runner that has the lock and no socket is starting or ending. */
-		if (err.code == ERR_STATE_DIR && lock_is_held(lock, &owner) && clock_ms() < until) {
-			clock_sleep_ms(RETRY_MS);
-			continue;
-		}
-		code = cli_fail(&err);
-		break;
+		if (err->code != ERR_STATE_DIR || !lock_is_held(lock, &owner) ||
+			clock_ms() >= until)
+			break;
+		clock_sleep_ms(RETRY_MS);
 	}
 	free(lock);
-	return code;
+	return ret;
+}
+
+int
+cli_connect(const struct profile *profile, struct engine **engine_r, struct wire_hello *hello_r)
+{
+	struct err err = { 0 };
+
+	return cli_try_connect(profile, engine_r, hello_r, &err) < 0 ? cli_fail(&err) : RUNNER_DONE;
 }
 
 int

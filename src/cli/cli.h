@@ -58,6 +58,10 @@ int cli_ask(void *context, const char *what, struct secret **secret_r, struct er
  * picture. False if the engine went away before the end of its run. */
 bool cli_follow(struct engine *engine, const char *profile, bool remote, struct snapshot *last_r);
 
+/* The runner at work on the profile; waits for one that is just starting. -1: ERR_STATE_DIR, there
+ * is none (any more); others as engine_client_open(). */
+int cli_try_connect(const struct profile *profile, struct engine **engine_r,
+	struct wire_hello *hello_r, struct err *err);
 /* Connects to the run at work, waiting a moment for one that is just starting; prints its error. */
 int cli_connect(
 	const struct profile *profile, struct engine **engine_r, struct wire_hello *hello_r);

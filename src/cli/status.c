@@ -72,34 +72,6 @@ print_running(const struct profile *profile, const struct wire_hello *hello,
 }
 
 static int
-running_status(const struct profile *profile, bool json)
-{
-	struct snapshot *snapshot;
-	struct engine *engine = NULL;
-	struct wire_hello hello;
-	json_t *object;
-	int code = cli_connect(profile, &engine, &hello);
-
-	if (code != 0)
-		return code;
-	snapshot = xcalloc(1, sizeof *snapshot);
-	engine_snapshot(engine, snapshot);
-	if (json) {
-		object = wire_snapshot(snapshot, 0, SNAPSHOT_ROWS);
-		json_object_set_new(object, "running", json_true());
-		json_object_set_new(object, "pid", json_integer(hello.pid));
-		json_object_set_new(object, "profile", json_string(hello.profile));
-		json_object_set_new(object, "directory", json_string(hello.directory));
-		print_json(object);
-	} else {
-		print_running(profile, &hello, snapshot);
-	}
-	free(snapshot);
-	engine_close(&engine);
-	return RUNNER_DONE;
-}
-
-static int
 load_sums(struct ledger *ledger, struct sums *sums, struct err *err)
 {
 	struct ledger_account *accounts = NULL;
@@ -196,6 +168,35 @@ idle_status(const struct profile *profile, bool json)
 		idle_text(profile, &sums);
 	ledger_close(&ledger, NULL);
 	return code;
+}
+
+static int
+running_status(const struct profile *profile, bool json)
+{
+	struct snapshot *snapshot;
+	struct engine *engine = NULL;
+	struct wire_hello hello;
+	json_t *object;
+	struct err err = { 0 };
+
+	if (cli_try_connect(profile, &engine, &hello, &err) < 0)
+		/* It ended between our looks: the ledger tells. */
+		return err.code == ERR_STATE_DIR ? idle_status(profile, json) : cli_fail(&err);
+	snapshot = xcalloc(1, sizeof *snapshot);
+	engine_snapshot(engine, snapshot);
+	if (json) {
+		object = wire_snapshot(snapshot, 0, SNAPSHOT_ROWS);
+		json_object_set_new(object, "running", json_true());
+		json_object_set_new(object, "pid", json_integer(hello.pid));
+		json_object_set_new(object, "profile", json_string(hello.profile));
+		json_object_set_new(object, "directory", json_string(hello.directory));
+		print_json(object);
+	} else {
+		print_running(profile, &hello, snapshot);
+	}
+	free(snapshot);
+	engine_close(&engine);
+	return RUNNER_DONE;
 }
 
 static int
