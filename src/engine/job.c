@@ -180,25 +180,49 @@ load_progress(struct job *job)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
+struct opening {
+	struct job *job;
+	struct side *side;
+	struct err err;
+	int ret;
+};
+
+static void *
+open_one(void *p)
+{
+	struct opening *o = p;
+	struct pace *pace = o->job->local->pace;
+	const struct endpoint *ep = &o->side->endpoint;
+	struct err *err = &o->err;
+
+	o->ret = pace_login(pace, ep->host, ep->port, o->side->cancel, err);
+	if (o->ret < 0)
+		return NULL;
+	o->ret = side_open(o->job, o->side, err);
+	if (o->ret == 0)
+		pace_auth_ok(pace, ep->host, ep->port);
+	else if (err->code == ERR_AUTH)
+		pace_auth_failed(pace, ep->host, ep->port, NULL);
+	else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT)
+		pace_backoff(pace, ep->host, ep->port, err->wait_ms != 0 ? err->wait_ms : 1000);
+	return NULL;
+}
+
+/* Both at once: a login is some round trips. */
 static int
 open_both(struct job *job, struct err *err)
 {
-	struct pace *pace = job->local->pace;
-	struct side *sides[2] = { &job->source, &job->target };
+	struct opening source = { .job = job, .side = &job->source };
+	struct opening target = { .job = job, .side = &job->target };
+	pthread_t thread;
 
-	for (int i = 0; i < 2; i++) {
-		struct endpoint *ep = &sides[i]->endpoint;
-		if (pace_login(pace, ep->host, ep->port, sides[i]->cancel, err) < 0)
-			return -1;
-		if (side_open(job, sides[i], err) < 0) {
-			if (err->code == ERR_AUTH)
-				pace_auth_failed(pace, ep->host, ep->port, NULL);
-			else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT)
-				pace_backoff(pace, ep->host, ep->port,
-					err->wait_ms != 0 ? err->wait_ms : 1000);
-			return -1;
-		}
-		pace_auth_ok(pace, ep->host, ep->port);
+	if (pthread_create(&thread, NULL, open_one, &source) != 0)
+		return err_set(err, ERR_INTERNAL, "no thread for the source");
+	open_one(&target);
+	pthread_join(thread, NULL);
+	if (source.ret < 0 || target.ret < 0) {
+		*err = source.ret < 0 ? source.err : target.err;
+		return -1;
 	}
 	job->target_caps = job->target.c->caps(job->target.session);
 	job->target.c->batch_limits(job->target.session, &job->limits);
