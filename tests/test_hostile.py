@@ -7,7 +7,7 @@ from hostile import commands
 from hostile.commands import SETUPS, finish, run_always, run_once
 from hostile.stage import START, Case, Stage, at_once, verbs_in_the_source
 from hostile.watch import no_crash, no_secret
-from hostile.wire import run_appends, run_literals, run_noise
+from hostile.wire import run_appends, run_codes, run_literals, run_noise
 from lib.testing import check, check_equal, check_in, test
 
 # sent in other tests: by `mailhaul check`, and by a side that has waited for a minute
@@ -21,7 +21,7 @@ def test_every_command_has_its_cases(bench):
     for setup in SETUPS:
         _, sent = commands.clean_run(bench, setup)
         for counts in sent.values():
-            verbs -= set(counts)
+            verbs -= set(counts)  # one name more, GREETING, does no harm
     check(verbs == ELSEWHERE, "commands without cases: %s" % sorted(verbs - ELSEWHERE))
 
 
@@ -74,7 +74,17 @@ def test_noise_at_each_command(bench):
 
 @test(timeout=240)
 def test_literals_that_lie(bench):
-    run_literals(bench)
+    run_literals(bench, False)
+
+
+@test(timeout=240, long=True)
+def test_literals_that_lie_to_the_end(bench):
+    run_literals(bench, True)
+
+
+@test(timeout=120)
+def test_response_codes(bench):
+    run_codes(bench)
 
 
 @test(timeout=240)

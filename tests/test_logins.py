@@ -3,6 +3,7 @@ said, and not said, where it fails."""
 
 import base64
 import hashlib
+import socket
 import subprocess
 import time
 
@@ -50,7 +51,7 @@ class Logins:
     def haul(self, security="none", rows=None, **options):
         target = Standin(self.bench, users=USERS)
         options.setdefault("timeout", "3s")
-        haul = Haul(self.bench, self.server, target, security="none", rows=rows or (
+        haul = Haul(self.bench, self.server, target, run={"log_level": "trace"}, rows=rows or (
             "user;password;target_user;target_password\nann;%s;ann;%s\n" % (PASSWORD, PASSWORD)),
             source_options=dict(options, security=security,
                                 port=self.server.tls_port if security == "tls"
@@ -274,6 +275,23 @@ def test_the_wrong_port(bench):
     at_once(lambda: logins.check_says("TLS to clear", "FAULT", security="tls", tls_ca=s.cert,
                                       host="localhost", timeout="1s"),
             lambda: swapped.check_says("clear to TLS", "FAULT", timeout="1s"))
+
+
+@test(timeout=60)
+def test_silent_server(bench):
+    """A port that takes connections and says nothing: the deadline holds, TLS or not."""
+    s = Standin(bench, users=USERS, cert="good")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        s.port = s.tls_port = listener.getsockname()[1]
+        logins = Logins(bench, s)
+        began = time.monotonic()
+        at_once(*(lambda x=x: logins.check_says("silent", "no answer for 1 s", "timeout",
+                                                timeout="1s", **x)
+                  for x in ({}, {"security": "tls", "tls_verify": "no"},
+                            {"security": "starttls", "tls_verify": "no"})))
+        check(time.monotonic() - began < 15, "deadlines were not held")
 
 
 @test(timeout=60)

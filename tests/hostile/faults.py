@@ -1,7 +1,5 @@
-"""Profiles and user lists with every fault, one table each: (name, text, what the program says).
-
-%s in a profile stands for the sound rest of it. Each fault is also shown to be the only thing
-wrong: the sound profile passes."""
+"""Profiles and user lists with every fault, one table each: (name, text, what the program says);
+and lists that only look odd."""
 
 SOUND = """[source]
 host = 127.0.0.1
@@ -83,7 +81,8 @@ PROFILES = [
 # name, list, words
 LISTS = [
     ("twice a user", b"ann;Geheim1\nbob;Geheim2\nANN;Geheim3\n", [":3:", "same user", "1"]),
-    ("twice a target", b"user;password;target_user\nann;Geheim1;x\nbob;Geheim2;x\n", [":3:", "same login"]),
+    ("twice a target", b"user;password;target_user\nann;Geheim1;x\nbob;Geheim2;x\n",
+     [":3:", "same login"]),
     ("an open quote", b'ann;"Geheim1\nbob;Geheim2\n', [":1:5", "not closed"]),
     ("text after a quote", b'ann;"Geheim1"Geheim2;x\n', [":1:", "quote"]),
     ("a blank before a quote", b'ann; "Geheim1"\n', [":1:", "blank"]),
@@ -115,7 +114,8 @@ SOUND_LISTS = [
     ("blanks belong to passwords", b"ann; Geheim ;Ann\n", {"ann": " Geheim "}),
     ("BOM, CRLF", b"\xef\xbb\xbfann;Geheim;Ann\r\nbob;Wort;Bob\r\n",
      {"ann": "Geheim", "bob": "Wort"}),
-    ("UTF-8", "ann;Gehe\u00efm-\u00fc\u4e2d;\u00c4nn\n".encode(), {"ann": "Gehe\u00efm-\u00fc\u4e2d"}),
+    ("UTF-8", "ann;Gehe\u00efm-\u00fc\u4e2d;\u00c4nn\n".encode(),
+     {"ann": "Gehe\u00efm-\u00fc\u4e2d"}),
     ("UTF-16", "ann;Gehe\u00efm;\u00c4nn\n".encode("utf-16"), {"ann": "Gehe\u00efm"}),
     ("header, more columns, other order", b"name;password;user;groups\nAnn;Geheim;ann;x,y\n",
      {"ann": "Geheim"}),

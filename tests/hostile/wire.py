@@ -1,8 +1,12 @@
 """Answers that are no answers: noise, endless lines, literals that lie, ends in the middle."""
 
+import signal
+import time
+
 from hostile.commands import clean_run, command_case, finish
 from hostile.stage import Case, Stage
-from lib.bench import Failure
+from hostile.watch import no_crash, no_secret
+from lib.bench import Failure, wait_for
 
 NOISE = [{"action": "garbage"}, {"action": "garbage", "bytes": 3000, "close": True},
          {"action": "long_line", "bytes": 64 << 20}, {"action": "close"}, {"action": "reset"},
@@ -26,6 +30,9 @@ APPENDS = [{"action": "close_in_append"}, {"action": "stall_in_append"},
            {"action": "close", "after": True}, {"action": "no", "after": True},
            {"action": "bad", "after": True}, {"action": "bye", "after": True},
            {"action": "stall", "after": True}]
+# stored, and confirmed with a code that does not fit
+APPENDS += [{"action": "ok", "after": True, "code": "APPENDUID " + args} for args in (
+    "5000 1:99", "5000 4294967295:1", "5000 0", "x y", "5000", "4294967296 1", "5000 1,,3", "")]
 
 
 def case_of(side, command, rule, **more):
@@ -54,19 +61,36 @@ def run_noise(bench, setup="rich"):
     return len(stage.cases)
 
 
-def run_literals(bench):
-    """Every body fetch of the first round goes wrong in its way: nothing half ever lands. Then
+def run_literals(bench, to_the_end):
+    """Every fetch of a body goes wrong in its way, again and again: nothing half ever lands. Then
     the rules are lifted and all arrives."""
     cases = [case_of("source", "UID FETCH", dict(rule, times=-1)) for rule in FETCHES]
     stage = Stage(bench, cases)
-    accounts = stage.run(timeout=150)
-    for case, account in accounts.items():
-        if account["state"] != "failed" or not account["text"]:
-            raise Failure("%s: %s (%s)" % (case, account["state"], account.get("text")))
+    if to_the_end:
+        for case, account in stage.run(timeout=150).items():
+            if account["state"] != "failed" or not account["text"]:
+                raise Failure("%s: %s (%s)" % (case, account["state"], account.get("text")))
+    else:
+        stop_after(stage, 3)
+    for case in cases:
         only_whole_messages(stage, case)
     stage.lift()
     stage.run(expect=0)
     stage.must_be_whole()
+
+
+def stop_after(stage, tries):
+    """Stops the run when every account has been tried so often."""
+    process = stage.haul.spawn("run", "PROFILE")
+    wait_for(lambda: all(process.output().count("warning: %s: " % c.user) >= tries
+                         for c in stage.cases), 60, process.output)
+    process.signal(signal.SIGTERM)
+    time.sleep(0.3)  # two at once would be one
+    process.signal(signal.SIGTERM)
+    if process.wait(20) not in (3, 4):
+        raise Failure("exit %d\n%s" % (process.popen.returncode, process.output()))
+    no_crash(process)
+    no_secret(stage.haul, process.output(), stage.passwords)
 
 
 def run_appends(bench, **config):
@@ -96,3 +120,25 @@ def only_whole_messages(stage, case):
             if row[2] not in good:
                 raise Failure("%s: %s holds what no source message is: %r" % (case, folder, row))
             good.remove(row[2])
+
+
+CODES = ("UNAVAILABLE", "INUSE", "LIMIT", "OVERQUOTA", "TRYCREATE", "NONEXISTENT", "SERVERBUG",
+         "NOPERM", "CONTACTADMIN", "ALREADYEXISTS", "EXPIRED", "X-NOT-KNOWN 1 (2 \"]\")", "")
+
+
+def run_codes(bench):
+    """Each response code of a NO, once at each command that a target gets: no account is lost by
+    it for good."""
+    cases = []
+    for command in "APPEND", "SELECT", "CREATE", "LIST", "AUTHENTICATE":
+        for code in CODES:
+            case = command_case("target", command, "no", code=code)
+            case.name += " [%s]" % code
+            cases.append(case)
+    stage = Stage(bench, cases)
+    accounts = stage.run()
+    for case, account in accounts.items():
+        if account["state"] == "failed" and "as told" not in account["text"] and \
+                "ALREADYEXISTS" not in case.name:
+            raise Failure("%s: %s" % (case, account["text"]))
+    finish(stage, stage.met(), lambda case: True)

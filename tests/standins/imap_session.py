@@ -240,6 +240,7 @@ class Session(Commands):
     def greet(self):
         self.rule = self.server.rules.find("GREETING", "", "", self.host)
         if self.rule and not self.before(b"*", "GREETING"):
+            self.flush()
             raise Closed()
         self.rule = None
         text = self.server.config.get("greeting")
