@@ -87,6 +87,7 @@ write_group(struct job *job, const struct work *work, enum verdict *verdicts, si
 		job_note(job, work->folder->plan->source_name, EVENT_WARNING, err->code,
 			"new flags of %llu messages are not carried: %s",
 			(unsigned long long)uidset_size(&set), err->text);
+		job->remarks = true;
 		verdict = VERDICT_REFUSED;
 		ret = 0;
 	}

@@ -120,6 +120,7 @@ struct job {
 	atomic_bool stopped; /* this attempt ends early; see job_stopping() */
 
 	/* The worker's thread only. */
+	bool remarks;    /* something was refused that is no item: the account is not simply done */
 	uint64_t landed; /* by this attempt; tells whether an attempt got on */
 
 	/* Shared: hold `lock`, never across network, disk or drawing. */

@@ -531,7 +531,8 @@ is_wanted(const struct engine_config *config, const char *user)
 	return config->only_count == 0;
 }
 
-/* An account that came to its end in this round is not worked on again in it; failed ones are. */
+/* An account that came to its end in this round is not worked on again in it; failed ones and those
+ * with remarks are. */
 static void
 recall_state(struct local *local, struct account *account, const struct ledger_account *rows,
 	size_t count)
@@ -558,7 +559,8 @@ recall_state(struct local *local, struct account *account, const struct ledger_a
 		}
 		/* Who is named on the command line is worked on again in any case. */
 		if (row->round == local->round && !account_state_open(row->state) &&
-			row->state != ACCOUNT_FAILED && local->config.only_count == 0)
+			row->state != ACCOUNT_FAILED && row->state != ACCOUNT_REMARKS &&
+			local->config.only_count == 0)
 			account->state = row->state;
 	}
 }

@@ -527,6 +527,7 @@ watch_folder(struct job *job, struct work_folder *wf, struct err *err)
 			if (ledger_items(job->ledger, wf->row.id, uid, uid, 1, &item, &items, err) <
 				0)
 				goto out;
+			job->remarks = true;
 			job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
 				"late double: source UID %u lies on the target as UID %u and UID "
 				"%u",

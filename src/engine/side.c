@@ -22,7 +22,7 @@ choose_login(struct side *side, const struct profile_side *conf, const char *use
 	if (own != NULL) {
 		ep->secret = own;
 		ep->auth = conf->auth == AUTH_MASTER ? AUTH_PLAIN : (enum net_auth)conf->auth;
-	} else if (conf->admin_user != NULL) {
+	} else if (admin != NULL) { /* without a name: a token that is good for every user */
 		ep->secret = admin;
 		ep->login = conf->admin_user;
 		ep->auth = (enum net_auth)conf->auth;

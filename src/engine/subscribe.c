@@ -29,9 +29,11 @@ note_result(struct job *job, const struct work_folder *wf, const struct err *ref
 	ledger_act(job->ledger, job->account->id, KIND, wf->target.key,
 		refused->code == ERR_NONE ? ACT_DONE : ACT_FAILED, existed,
 		refused->code == ERR_NONE ? NULL : refused->text);
-	if (refused->code != ERR_NONE)
-		job_note(job, wf->plan->source_name, EVENT_WARNING, refused->code,
-			"not subscribed on the target: %s", refused->text);
+	if (refused->code == ERR_NONE)
+		return;
+	job->remarks = true;
+	job_note(job, wf->plan->source_name, EVENT_WARNING, refused->code,
+		"not subscribed on the target: %s", refused->text);
 }
 
 int

@@ -43,9 +43,13 @@ ONCE = [
     (ANY + r"(AUTHENTICATE|LOGIN) \d (no|bad)", ("failed", "auth")),
     (ANY + r"CAPABILITY \d no", ("failed", "refused")),
     (r"plain \w+ LIST 1 no", ("done", None)),  # asks for the delimiter only
+    (r"plain source LIST 3 no", ("done", None)),  # and in the second round
     (r"rich \w+ LIST 2 no", ("done", None)),  # asks for the folders' ids only
+    # a body is asked for again alone, a list of ids is done without
+    (ANY + r"(LIST|UID FETCH) [4-9] no", ("done|failed", "None|refused")),
     (ANY + r"(LIST|UID FETCH) \d no", ("failed", "refused")),
     (ANY + r"STARTTLS \d (no|bad)", ("done", None)),
+    (r"\w+ target (SUBSCRIBE|UID STORE) \d (no|bad)", ("done with remarks", None)),
 ]
 ALWAYS = [
     (ANY + r"GREETING always (no|bad)", ("failed", "protocol")),
@@ -59,7 +63,7 @@ ALWAYS = [
     (r"\w+ target CREATE always bad", ("failed", "bad")),
     (r"\w+ target APPEND always (no|bad)", ("done with remarks", None)),
     # named by a warning
-    (r"\w+ target (SUBSCRIBE|UID STORE) always (no|bad)", ("done( with remarks)?", None)),
+    (r"\w+ target (SUBSCRIBE|UID STORE) always (no|bad)", ("done with remarks", None)),
     (ANY + r"LOGOUT always \w+", ("done", None)),
     (ANY + r"[A-Z ]+ always bye", ("failed", "bye")),
     (ANY + r"[A-Z ]+ always stall", ("failed", "timeout")),

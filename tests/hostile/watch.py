@@ -56,6 +56,8 @@ def exit_code(report):
         return 4
     if "failed" in states:
         return 3
+    if "done with remarks" in states:
+        return 2
     if any(a["items"]["failed"] or a["items"]["held"] for a in report["accounts"]):
         return 2
     return 0
