@@ -206,6 +206,37 @@ ask_statuses(struct session *s, struct err *err)
 	return crowd.bad ? 1 : 0;
 }
 
+/* A folder whose STATUS was refused is opened for its numbers: without its UIDVALIDITY it could not
+ * be told from another folder of that name. One that cannot be opened either stays without them:
+ * nothing can be read from it. */
+static int
+ask_by_opening(struct session *s, struct err *err)
+{
+	struct folder_list *list = s->listing->list;
+	struct selection *selection = NULL;
+
+	for (size_t i = 0; i < list->count; i++) {
+		struct folder *folder = &list->folders[i];
+
+		if ((folder->flags & (FOLDER_NOSELECT | FOLDER_STATUS)) != 0 ||
+			(folder->flags & FOLDER_LISTED) == 0)
+			continue;
+		if (selection_send(s, folder, false, &selection, err) != 0 ||
+			selection_wait(s, selection, false, err) != 0) {
+			selection_unref(&selection);
+			return -1;
+		}
+		if (selection->state == SELECTION_OPEN && selection->uidvalidity != 0) {
+			folder->uidvalidity = selection->uidvalidity;
+			folder->uidnext = selection->uidnext;
+			folder->messages = selection->exists;
+			folder->flags |= FOLDER_STATUS;
+		}
+		selection_unref(&selection);
+	}
+	return 0;
+}
+
 /* Without NAMESPACE: if all lies below INBOX, that is where this server wants folders. */
 static void
 guess_namespace(struct session *s, struct folder_list *list)
@@ -249,7 +280,7 @@ list_all(struct session *s, struct err *err)
 		s->no_status_size = true;
 		ret = ask_statuses(s, err);
 	}
-	return ret < 0 ? -1 : 0;
+	return ret < 0 ? -1 : ask_by_opening(s, err);
 }
 
 int

@@ -108,6 +108,8 @@ struct selection {
 	char *key;
 	enum { SELECTION_SENT, SELECTION_OPEN, SELECTION_FAILED } state;
 	uint32_t uidvalidity; /* 0 = not told */
+	uint32_t uidnext;     /* likewise */
+	uint32_t exists;      /* messages, as told while it was opened */
 	bool flags_known;     /* PERMANENTFLAGS were told */
 	bool any_keyword;     /* with \* */
 	unsigned flags;       /* storable system flags among them */
@@ -275,6 +277,7 @@ int selection_send(struct session *s, const struct folder *folder, bool reuse,
 void selection_unref(struct selection **selection);
 struct selection *selection_ref(struct selection *selection);
 /* Its answer is here; or, for `flags`, its PERMANENTFLAGS are. */
+void selection_exists(struct session *s, uint32_t messages);
 int selection_wait(struct session *s, struct selection *selection, bool flags, struct err *err);
 /* An untagged OK or tagged answer while one is being opened. */
 void selection_code(struct session *s, const struct resp_text *resp);

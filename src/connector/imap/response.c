@@ -177,7 +177,7 @@ take_capability(struct session *s, struct err *err)
 
 /* "* 12 EXISTS", "* 3 FETCH (...)" */
 static int
-take_numbered(struct session *s, struct err *err)
+take_numbered(struct session *s, uint32_t number, struct err *err)
 {
 	struct wire_token token;
 
@@ -185,6 +185,8 @@ take_numbered(struct session *s, struct err *err)
 		return -1;
 	if (token.type == WIRE_ATOM && wire_is(&token, "FETCH"))
 		return fetch_read(s, err);
+	if (token.type == WIRE_ATOM && wire_is(&token, "EXISTS"))
+		selection_exists(s, number);
 	return token.type == WIRE_EOL ? 0 : wire_skip_rest(&s->wire, err);
 }
 
@@ -200,7 +202,7 @@ take_untagged(struct session *s, struct err *err)
 	if (token.type == WIRE_EOL)
 		return 0;
 	if (token.type == WIRE_ATOM && wire_u32(&token, &number) == 0)
-		return take_numbered(s, err);
+		return take_numbered(s, number, err);
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
 		if (wire_is(&token, statuses[i]))
 			return take_status(s, statuses[i], err);

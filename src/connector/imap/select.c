@@ -166,7 +166,20 @@ selection_code(struct session *s, const struct resp_text *resp)
 	} else if (resp->code == CODE_UIDVALIDITY && sel != NULL) {
 		if (text_u32(resp->args, resp->args_len, &value) == 0)
 			sel->uidvalidity = value;
+	} else if (resp->code == CODE_UIDNEXT && sel != NULL) {
+		if (text_u32(resp->args, resp->args_len, &value) == 0)
+			sel->uidnext = value;
 	}
+}
+
+/* Later ones are news of an open folder, which nobody needs. */
+void
+selection_exists(struct session *s, uint32_t messages)
+{
+	struct selection *sel = opening(s);
+
+	if (sel != NULL)
+		sel->exists = messages;
 }
 
 int

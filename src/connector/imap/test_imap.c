@@ -616,7 +616,8 @@ static const struct list_case list_cases[] = {
 			"C STATUS \"Sent M\" (MESSAGES UIDNEXT UIDVALIDITY SIZE)",
 			"C STATUS \"a \\\"b\\\"/&AOQ-\" (MESSAGES UIDNEXT UIDVALIDITY SIZE)",
 			"S $4 NO [NOPERM] no",
-			"S * STATUS \"Sent M\" (UIDVALIDITY 7 UIDNEXT 8 MESSAGES 1)", "S $3 OK"),
+			"S * STATUS \"Sent M\" (UIDVALIDITY 7 UIDNEXT 8 MESSAGES 1)", "S $3 OK",
+			"C EXAMINE \"a \\\"b\\\"/&AOQ-\"", "S $5 NO [NOPERM] no"),
 		"INBOX|INBOX|INBOX|74|3,4,5,5000000000,F1; Sent M|Sent M|Sent|50|1,8,7; a \"b\"|a "
 		"\"b\"||41; a \"b\"/&AOQ-|a \"b\"/\xc3\xa4||40; ok" },
 	{ "advertised and refused", LISTS | HAS_STATUS_SIZE,
@@ -638,8 +639,11 @@ static const struct list_case list_cases[] = {
 			"S * XLIST (\\Noselect) \"/\" \"[Gmail]\"", "S $1 OK", "C LSUB \"\" \"*\"",
 			"S $2 NO no", "C STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)",
 			"C STATUS \"[Gmail]/Spam\" (MESSAGES UIDNEXT UIDVALIDITY)", "S $3 NO x",
-			"S $4 NO x"),
-		"INBOX|INBOX|INBOX|40; [Gmail]/Spam|[Gmail]/Spam|Junk|40; [Gmail]|[Gmail]||41; "
+			"S $4 NO x", "C EXAMINE \"INBOX\"", "S * 7 EXISTS",
+			"S * OK [UIDVALIDITY 9] x", "S * OK [UIDNEXT 8] x", "S $5 OK",
+			"C EXAMINE \"[Gmail]/Spam\"", "S $6 OK no numbers at all"),
+		"INBOX|INBOX|INBOX|50|7,8,9; [Gmail]/Spam|[Gmail]/Spam|Junk|40; "
+		"[Gmail]|[Gmail]||41; "
 		"ok" },
 	{ "raw names", LISTS,
 		LINES("C LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT "
