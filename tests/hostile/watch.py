@@ -58,7 +58,7 @@ def exit_code(report):
         return 3
     if "done with remarks" in states:
         return 2
-    if any(a["items"]["failed"] or a["items"]["held"] for a in report["accounts"]):
+    if "done with remarks" in states:
         return 2
     return 0
 
@@ -77,11 +77,13 @@ def honest(report, code):
             raise Failure("%s is %s with open rows: %r" % (account["source"], state, items))
         if state == "failed" and not account.get("text"):
             raise Failure("%s failed without a word: %r" % (account["source"], account))
-        if state == "done" and (items["failed"] or items["held"]):
+        if state == "done" and (items["failed"] or items["held"] or account["problems"]):
             raise Failure("%s is done and %r" % (account["source"], items))
     if code != exit_code(report):
-        raise Failure("exit %d, the accounts say %d: %r" % (
-            code, exit_code(report), [(a["source"], a["state"]) for a in report["accounts"]]))
+        odd = [(a["source"], a["state"], a["reason"], a["items"], a["problems"])
+               for a in report["accounts"] if a["state"] != "done" or
+               a["items"]["found"] != a["items"]["copied"]]
+        raise Failure("exit %d, the accounts say %d: %r" % (code, exit_code(report), odd))
 
 
 def watched_run(haul, *args, passwords=(), expect=None, timeout=120, env=None):

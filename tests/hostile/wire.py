@@ -85,7 +85,7 @@ def stop_after(stage, tries):
     wait_for(lambda: all(process.output().count("warning: %s: " % c.user) >= tries
                          for c in stage.cases), 60, process.output)
     process.signal(signal.SIGTERM)
-    time.sleep(0.3)  # two at once would be one
+    time.sleep(1)  # the first waits for answers, the second does not
     process.signal(signal.SIGTERM)
     if process.wait(20) not in (3, 4):
         raise Failure("exit %d\n%s" % (process.popen.returncode, process.output()))
