@@ -476,7 +476,7 @@ def check_lists(haul):
 def held_world(bench):
     """Rows in doubt whose messages may have been on the target and are gone: held."""
     world = World(bench, users=1, each=8, run={"settle_wait": "100ms"})
-    check(world.haul.die_at("last-byte:3"), "did not get to its third batch")
+    check(world.haul.die_at("reply:3"), "did not get to its third answer")
     wait_for(lambda: world.stored() >= 3, 20, "what had been sent")
     rows = world.haul.sql("SELECT count(*) AS n FROM item")[0]["n"]
     inbox = lying(world.target)["INBOX"]
