@@ -43,7 +43,7 @@ ONCE = [
     (ANY + r"(AUTHENTICATE|LOGIN) \d (no|bad)", ("failed", "auth")),
     (ANY + r"CAPABILITY \d no", ("failed", "refused")),
     (r"plain \w+ LIST [134] no", ("done|failed", "None|refused")),  # one asks for the delimiter only
-    (r"rich \w+ LIST [24] no", ("done", None)),  # asks for the folders' ids only
+    (r"rich \w+ LIST [2468] no", ("done", None)),  # asks for the folders' ids only
     (ANY + r"LIST \d no", ("failed", "refused")),
     (ANY + r"(SUBSCRIBE|UID STORE) \d (no|bad)", ("done with remarks", None)),
     # a scan; a body is asked for again alone
