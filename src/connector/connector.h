@@ -44,10 +44,9 @@ struct session_env {
 	uint64_t stream_limit; /* a body larger than this comes as a ring */
 	size_t ring_bytes;     /* of such a ring; at least 2 x DIGEST_HEAD_BYTES */
 	const struct cancel *cancel;
-	struct log *log;      /* may be NULL */
-	const char *account;  /* for log lines */
-	unsigned linger_ms;   /* see conn_open() */
-	bool single_literals; /* target: never LITERAL+ (after a BAD on this account) */
+	struct log *log;     /* may be NULL */
+	const char *account; /* for log lines */
+	unsigned linger_ms;  /* see conn_open() */
 };
 
 enum fetch_what {

@@ -718,7 +718,6 @@ prepare_folder(
 			"the target made folder %s and does not list it under that name",
 			pf->target_name);
 	wf->target = *there;
-	wf->target_empty = there->messages == 0;
 	wf->bound = there->uidnext > 0 ? there->uidnext - 1 : 0;
 	if (row != NULL) {
 		take_row(wf, row);

@@ -46,7 +46,6 @@ struct work_folder {
 	const struct plan_folder *plan;
 	struct folder source, target; /* the plan's, with the values expected */
 	struct ledger_folder row;     /* owned strings; counters as at the attempt's start */
-	bool target_empty;            /* nothing lay there when the attempt began */
 
 	/* The reader's. */
 	uint32_t scan_uid, scan_end, scan_width; /* next UID to scan; 0 = nothing to scan */

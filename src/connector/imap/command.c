@@ -118,7 +118,7 @@ command_string(struct session *s, const char *bytes, size_t len)
 		    (session_has(s, HAS_LITERAL_MINUS) && len <= 4096);
 
 	if (!may_be_quoted(bytes, len)) {
-		command_literal(s, len, !plus || s->env.single_literals);
+		command_literal(s, len, !plus);
 		str_add(&s->line, bytes, len);
 		return;
 	}

@@ -172,10 +172,9 @@ imap_caps(const struct session *s)
 
 	if (session_has(s, HAS_UIDPLUS))
 		caps |= CAN_UIDPLUS;
-	if (session_has(s, HAS_MULTIAPPEND) && session_has(s, HAS_LITERAL_PLUS) &&
-		!s->env.single_literals)
+	if (session_has(s, HAS_MULTIAPPEND) && session_has(s, HAS_LITERAL_PLUS))
 		caps |= CAN_MULTI;
-	if (session_has(s, HAS_LITERAL_PLUS) && !s->env.single_literals)
+	if (session_has(s, HAS_LITERAL_PLUS))
 		caps |= CAN_PIPELINE;
 	if (session_has(s, HAS_STATUS_SIZE))
 		caps |= CAN_STATUS_SIZE;

@@ -68,7 +68,7 @@ store_clear(struct session *s)
 static bool
 pipelines(const struct session *s)
 {
-	return session_has(s, HAS_LITERAL_PLUS) && !s->env.single_literals;
+	return session_has(s, HAS_LITERAL_PLUS);
 }
 
 /* What may be in flight: two batches where the server is near, and what a fast line holds where it
@@ -208,7 +208,7 @@ entry_size(struct store_entry *entry, uint64_t *size_r, struct err *err)
 static bool
 must_wait(const struct session *s, const struct store_op *op, uint64_t size)
 {
-	if (op->careful || s->env.single_literals)
+	if (op->careful)
 		return true;
 	if (session_has(s, HAS_LITERAL_PLUS))
 		return false;
