@@ -146,10 +146,11 @@ def always(sent, without=None):
             for action in ACTIONS]
 
 
-def run_once(bench, setup, most):
-    """Two rounds with each command refused once; the third finds all whole. Where a message goes
+def run_once(bench, setup, most, stride=1):
+    """Two rounds with each command refused once, or every stride-th of these cases; the third
+    finds all whole. Where a message goes
     with its neighbours in commands of their own, one that is sent again comes behind them."""
-    stage = Stage(bench, once(*clean_run(bench, setup), most), **SETUPS[setup]())
+    stage = Stage(bench, once(*clean_run(bench, setup), most)[::stride], **SETUPS[setup]())
     met = set()
     for change in False, True:
         if change:

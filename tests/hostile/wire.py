@@ -3,7 +3,7 @@
 import signal
 import time
 
-from hostile.commands import clean_run, command_case, finish
+from hostile.commands import SETUPS, clean_run, command_case, finish
 from hostile.stage import Case, Stage
 from hostile.watch import no_crash, no_secret
 from lib.bench import Failure, wait_for
@@ -50,10 +50,10 @@ def noise_cases(sent):
                 yield case_of(side, command, rule)
 
 
-def run_noise(bench, setup="rich"):
+def run_noise(bench, stride, setup="rich"):
     """Noise at each command: no crash, every account ends, and the next runs make it whole."""
     _, sent = clean_run(bench, setup)
-    stage = Stage(bench, list(noise_cases(sent)))
+    stage = Stage(bench, list(noise_cases(sent))[::stride], **SETUPS[setup]())
     stage.run()
     stage.change_source()
     stage.run()
