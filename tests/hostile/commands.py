@@ -42,7 +42,8 @@ ANY = r"\w+ \w+ "
 ONCE = [
     (ANY + r"(AUTHENTICATE|LOGIN) \d (no|bad)", ("failed", "auth")),
     (ANY + r"CAPABILITY \d no", ("failed", "refused")),
-    (r"plain \w+ LIST [134] no", ("done|failed", "None|refused")),  # one asks for the delimiter only
+    # one asks for the delimiter only
+    (r"plain \w+ LIST [134] no", ("done|failed", "None|refused")),
     (r"rich \w+ LIST [2468] no", ("done", None)),  # asks for the folders' ids only
     (ANY + r"LIST \d no", ("failed", "refused")),
     (ANY + r"(SUBSCRIBE|UID STORE) \d (no|bad)", ("done with remarks", None)),
