@@ -400,6 +400,28 @@ def test_left_out(bench):
 
 
 @test()
+def test_streamed_refused(bench):
+    """A message that was sent while it arrived is fetched anew when the target refuses its content,
+    and repaired like a small one; what only stumbled once arrives as it is."""
+    big = messages.text(7, 700000)
+    rows = [Box("INBOX", [plain(1, label="first")]),
+            Box("nul", [Mail(header("nul", 2) + b"a\0b\r\n" + big, (), START, "nul")]),
+            Box("hiccup", [Mail(header("hiccup", 3) + big, ("\\Seen",), START, "hiccup")]),
+            Box("bare", [Mail(header("bare", 4) + big.replace(b"\r\n", b"\n"), ("work",), START,
+                              "bare")]),
+            Box("policy", [Mail(header("no", 5) + boxes.REFUSED_TEXT + b"\r\n" + big, (), START,
+                                "policy")])]
+    hiccup = {"command": "APPEND", "folder": "hiccup", "action": "no", "text": "sorry"}
+    target = Standin(bench, users=USERS, rules=[hiccup], content={
+        "refuse": [boxes.REFUSED_RULE], "refuse_nul": True, "refuse_bare": True})
+    made = made_case(bench, target, "streamed-refused", rows, run=STREAM)
+    check_equal(target.violations(), [], "violations")
+    with open(os.path.join(made.haul.logs()[0], "debug.log")) as f:
+        log = f.read()
+    check_equal((log.count("fetched anew"), log.count("settled:")), (4, 0), "fetched anew, settled")
+
+
+@test()
 def test_ladder_off(bench):
     """Without the ladder nothing is repaired: what the target refuses is failed."""
     target = Standin(bench, users=USERS, content={

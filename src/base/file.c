@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -189,6 +190,16 @@ file_check_private(const char *path, struct err *err)
 			"%s holds a secret and is open to others (mode %04o): chmod 600 it", path,
 			(unsigned)st.st_mode & 07777U);
 	return 0;
+}
+
+uint64_t
+file_free_bytes(const char *path)
+{
+	struct statvfs fs;
+
+	if (statvfs(path, &fs) < 0)
+		return 0;
+	return (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 char *

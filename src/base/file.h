@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdint.h>
 #include <stdio.h>
 
 /* mkdir -p with mode 0700 for what is new. An existing last directory that others may write to,
@@ -18,6 +19,8 @@ int file_read(const char *path, struct str *out, struct err *err);
 int file_write_atomic(const char *path, const void *bytes, size_t len, struct err *err);
 /* ERR_PROFILE unless only the owner may read it and the owner is us (or root). */
 int file_check_private(const char *path, struct err *err);
+/* What an unprivileged writer may still put on that file system; 0 where it cannot be told. */
+uint64_t file_free_bytes(const char *path);
 char *path_join(const char *dir, const char *name); /* allocated */
 
 #endif

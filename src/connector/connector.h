@@ -51,7 +51,8 @@ struct session_env {
 
 enum fetch_what {
 	FETCH_META,   /* UID, FLAGS, INTERNALDATE, RFC822.SIZE */
-	FETCH_BODY,   /* and the whole message */
+	FETCH_BODY,   /* and the whole message, in a ring if it is over the stream limit */
+	FETCH_WHOLE,  /* the same, kept however large it is */
 	FETCH_DIGEST, /* the whole message passes, only its digests are kept (body stays NULL) */
 	FETCH_HEAD /* its first DIGEST_HEAD_BYTES, of which digests.head is kept (body stays NULL)
 		    */
@@ -60,7 +61,7 @@ enum fetch_what {
 /* One message as fetched. One owner at a time; freed by message_free(). */
 struct message {
 	struct item *item;
-	struct spool *body;  /* FETCH_BODY only, else NULL */
+	struct spool *body;  /* FETCH_BODY and FETCH_WHOLE only, else NULL */
 	uint64_t body_bytes; /* of the literal: the truth about the size */
 	struct digests
 		digests; /* of the bytes received; complete once the body is finished (for a

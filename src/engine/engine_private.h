@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct careful;
+struct care_list;
 
 enum control { CONTROL_GO, CONTROL_PAUSE, CONTROL_STOP, CONTROL_SKIP };
 
@@ -43,7 +43,7 @@ struct account {
 	bool again;               /* a retry came while a worker had it */
 	bool taken;               /* a worker has it */
 	struct cancel *cancel[2]; /* of its live sessions, or NULL */
-	struct careful *careful;  /* the job's; see job.h */
+	struct care_list *care;   /* the job's; see job.h */
 	struct progress progress;
 	double rate_bytes; /* lately */
 	uint64_t rate_last;
@@ -103,7 +103,7 @@ void local_snapshot(struct engine *engine, struct snapshot *snapshot_r);
 void local_rates(struct local *local, double seconds);
 
 /* job.c */
-void careful_free(struct careful **careful);
+void care_list_free(struct care_list **care);
 
 /* check.c */
 struct job;

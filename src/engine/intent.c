@@ -19,7 +19,9 @@ fill_entry(struct ledger_entry *to, const struct store_entry *from)
 	to->size = from->sent != NULL ? sent->bytes : message->body_bytes;
 	to->received_size = message->body_bytes;
 	memcpy(to->head, sent->head, DIGEST_SIZE);
-	if (!to->streaming) {
+	if (to->streaming) {
+		memcpy(to->canonical_head, sent->canonical_head, DIGEST_SIZE);
+	} else {
 		memcpy(to->exact, sent->exact, DIGEST_SIZE);
 		memcpy(to->canonical, sent->canonical, DIGEST_SIZE);
 		memcpy(to->received_digest, message->digests.exact, DIGEST_SIZE);
@@ -94,12 +96,19 @@ intent_match_row(const struct store_entry *entry, struct match_row *row_r)
 	struct ledger_entry e = { 0 };
 
 	fill_entry(&e, entry);
+	intent_entry_row(&e, row_r);
+}
+
+void
+intent_entry_row(const struct ledger_entry *entry, struct match_row *row_r)
+{
 	memset(row_r, 0, sizeof *row_r);
-	row_r->streaming = e.streaming;
-	row_r->size = e.size;
-	memcpy(row_r->exact, e.exact, DIGEST_SIZE);
-	memcpy(row_r->canonical, e.canonical, DIGEST_SIZE);
-	memcpy(row_r->head, e.head, DIGEST_SIZE);
-	row_r->received = e.received;
-	row_r->flags = e.flags;
+	row_r->streaming = entry->streaming;
+	row_r->size = entry->size;
+	memcpy(row_r->exact, entry->exact, DIGEST_SIZE);
+	memcpy(row_r->canonical, entry->canonical, DIGEST_SIZE);
+	memcpy(row_r->head, entry->head, DIGEST_SIZE);
+	memcpy(row_r->canonical_head, entry->canonical_head, DIGEST_SIZE);
+	row_r->received = entry->received;
+	row_r->flags = entry->flags;
 }

@@ -68,43 +68,45 @@ job_settle_wait(struct job *job)
 }
 
 void
-job_be_careful(struct job *job, const char *source_key, uint32_t uid)
+job_take_care(struct job *job, enum care care, const char *source_key, uint32_t uid)
 {
-	struct careful *c;
+	struct care_list *c;
 
 	pthread_mutex_lock(&job->lock);
-	for (c = job->account->careful; c != NULL && strcmp(c->source_key, source_key) != 0;
+	for (c = job->account->care; c != NULL && strcmp(c->source_key, source_key) != 0;
 		c = c->next)
 		;
 	if (c == NULL) {
 		c = xcalloc(1, sizeof *c);
 		c->source_key = xstrdup(source_key);
-		c->next = job->account->careful;
-		job->account->careful = c;
+		c->next = job->account->care;
+		job->account->care = c;
 	}
-	uidset_add(&c->uids, uid, uid);
+	uidset_add(&c->uids[care], uid, uid);
 	pthread_mutex_unlock(&job->lock);
 }
 
 bool
-job_is_careful(struct job *job, const char *source_key, uint32_t uid)
+job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid)
 {
 	bool ret = false;
 
 	pthread_mutex_lock(&job->lock);
-	for (struct careful *c = job->account->careful; c != NULL; c = c->next)
-		ret = ret || (strcmp(c->source_key, source_key) == 0 && uidset_has(&c->uids, uid));
+	for (struct care_list *c = job->account->care; c != NULL; c = c->next)
+		ret = ret ||
+		      (strcmp(c->source_key, source_key) == 0 && uidset_has(&c->uids[care], uid));
 	pthread_mutex_unlock(&job->lock);
 	return ret;
 }
 
 void
-careful_free(struct careful **careful)
+care_list_free(struct care_list **care)
 {
-	while (*careful != NULL) {
-		struct careful *c = *careful;
-		*careful = c->next;
-		uidset_clear(&c->uids);
+	while (*care != NULL) {
+		struct care_list *c = *care;
+		*care = c->next;
+		for (int kind = 0; kind < CARE_KINDS; kind++)
+			uidset_clear(&c->uids[kind]);
 		free(c->source_key);
 		free(c);
 	}
@@ -295,7 +297,8 @@ static int
 attempt(struct job *job, struct err *err)
 {
 	show_state(job, ACCOUNT_SCANNING);
-	if (open_both(job, err) < 0 || folders_prepare(job, err) < 0)
+	/* What an attempt before this one still had queued decides what is in doubt. */
+	if (ledger_flush(job->ledger, err) < 0 || open_both(job, err) < 0 || folders_prepare(job, err) < 0)
 		return -1;
 	load_progress(job);
 	if (settle_begin(job, err) < 0 || ledger_flush(job->ledger, err) < 0)
@@ -464,11 +467,11 @@ run_attempt(struct job *job, struct err *err)
 		ret = attempt(job, err);
 	side_close(&job->source);
 	side_close(&job->target);
-	if (ret < 0)
+	if (ret < 0 && !job->restart)
 		end_failed(job, err, job->landed > landed);
 	else if (job_stopping(job))
 		end_as(job, stopped_state(job), NULL);
-	else if (take_again(job))
+	else if (job->restart || take_again(job))
 		end_as(job, ACCOUNT_WAITING, NULL);
 	else
 		end_done(job);

@@ -85,12 +85,17 @@ struct work {
 };
 void work_free(void *work);
 
-/* Source UIDs whose batch was answered with BAD: sent alone, with synchronising literals. The list
- * is the account's, since it outlives the attempt; hold job->lock. */
-struct careful {
+/* Messages of a source folder that cannot go as all others do. The list is the account's, since it
+ * outlives the attempt; hold job->lock. */
+enum care {
+	CARE_ALONE, /* its batch was answered with BAD: alone, with synchronising literals */
+	CARE_WHOLE, /* refused while it was streamed: kept whole, so that it can be repaired */
+	CARE_KINDS
+};
+struct care_list {
 	char *source_key;
-	struct uidset uids;
-	struct careful *next;
+	struct uidset uids[CARE_KINDS];
+	struct care_list *next;
 };
 
 struct job {
@@ -119,6 +124,7 @@ struct job {
 	atomic_bool stopped; /* this attempt ends early; see job_stopping() */
 
 	/* The worker's thread only. */
+	bool restart;    /* this attempt comes to rest and another follows at once */
 	bool remarks;    /* something was refused that is no item: the account is not simply done */
 	uint64_t landed; /* by this attempt; tells whether an attempt got on */
 
@@ -137,8 +143,8 @@ bool job_stopping(struct job *job); /* the admin wants it to pause, stop or be s
 void job_note(struct job *job, const char *folder, enum event_kind kind, enum err_code code,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 unsigned job_settle_wait(struct job *job);
-void job_be_careful(struct job *job, const char *source_key, uint32_t uid);
-bool job_is_careful(struct job *job, const char *source_key, uint32_t uid);
+void job_take_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
+bool job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
 
 /* side.c */
 void side_init(struct job *job, bool source);
@@ -166,6 +172,7 @@ void intent_item(const struct job *job, const struct store_entry *entry, enum it
 	unsigned reason, struct ledger_item *item_r);
 /* What the writer sent, as the matching wants it. */
 void intent_match_row(const struct store_entry *entry, struct match_row *row_r);
+void intent_entry_row(const struct ledger_entry *entry, struct match_row *row_r);
 
 /* writer.c */
 /* Sends what the reader hands over until the queue is closed and empty. Any thread's error ends it;

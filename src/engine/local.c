@@ -484,7 +484,7 @@ static void
 free_local(struct local *local)
 {
 	for (size_t i = 0; i < local->account_count; i++) {
-		careful_free(&local->accounts[i].careful);
+		care_list_free(&local->accounts[i].care);
 		check_account_clear(&local->accounts[i].check);
 	}
 	free(local->accounts);

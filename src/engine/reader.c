@@ -49,6 +49,7 @@ struct op {
 	struct uidset set; /* asked for; OP_FETCH: less what has come */
 	uint64_t bytes;
 	bool single; /* asked for alone after a refusal */
+	bool whole;  /* kept, however large */
 	struct scanned *scanned;
 	size_t scanned_count, scanned_cap;
 };
@@ -180,7 +181,7 @@ travels_alone(struct job *job, const struct message *message, const char *source
 	alone = (traits & ~job->taken_traits) != 0;
 	pthread_mutex_unlock(&job->lock);
 	return alone || spool_is_ring(message->body) ||
-	       job_is_careful(job, source_key, message->item->uid);
+	       job_takes_care(job, CARE_ALONE, source_key, message->item->uid);
 }
 
 static void
@@ -257,7 +258,8 @@ add_message(struct reader *r, struct work_folder *wf, struct message **message, 
 		r->batch->folder = &wf->target;
 		r->batch_folder = wf;
 		r->batch_alone = alone;
-		r->batch->careful = job_is_careful(job, wf->source.key, (*message)->item->uid);
+		r->batch->careful =
+			job_takes_care(job, CARE_ALONE, wf->source.key, (*message)->item->uid);
 	}
 	entry = batch_add(r->batch, message);
 	choose_date(entry);
@@ -486,9 +488,11 @@ static int
 start_op(struct reader *r, struct op *op, struct err *err)
 {
 	struct side *source = &r->job->source;
+	enum fetch_what what = op->kind != OP_FETCH ? FETCH_META
+			       : op->whole          ? FETCH_WHOLE
+						    : FETCH_BODY;
 
-	if (source->c->fetch_start(source->session, &op->folder->source, &op->set,
-		    op->kind == OP_FETCH ? FETCH_BODY : FETCH_META, err) < 0) {
+	if (source->c->fetch_start(source->session, &op->folder->source, &op->set, what, err) < 0) {
 		op_free(&op);
 		return -1;
 	}
@@ -517,6 +521,29 @@ start_scan(struct reader *r, struct work_folder *wf, struct err *err)
 	return start_op(r, op, err);
 }
 
+/* The next messages to be fetched, as one set. One that has to be kept whole comes alone. */
+static void
+cut_set(struct reader *r, struct work_folder *wf, struct op *op)
+{
+	size_t n = 0;
+
+	do {
+		const struct todo *todo = &wf->todo[wf->todo_next];
+		bool whole = job_takes_care(r->job, CARE_WHOLE, wf->source.key, todo->uid);
+		if (whole && n > 0)
+			break;
+		uidset_add(&op->set, todo->uid, todo->uid);
+		op->bytes += todo->size;
+		op->whole = whole;
+		wf->todo_next++;
+		r->todo_ahead--;
+		n++;
+	} while (!op->whole && wf->todo_next < wf->todo_count && n < FETCH_SET_MESSAGES &&
+		 op->bytes + wf->todo[wf->todo_next].size <= FETCH_SET_BYTES);
+	if (wf->todo_next == wf->todo_count)
+		wf->todo_next = wf->todo_count = 0;
+}
+
 static int
 start_fetch(struct reader *r, struct work_folder *wf, struct err *err)
 {
@@ -525,21 +552,13 @@ start_fetch(struct reader *r, struct work_folder *wf, struct err *err)
 	op->kind = OP_FETCH;
 	op->folder = wf;
 	if (wf->again.count > 0) {
+		uint32_t uid = wf->again.ranges[0].first;
 		op->single = true;
-		uidset_add(&op->set, wf->again.ranges[0].first, wf->again.ranges[0].first);
-		uidset_remove(&wf->again, wf->again.ranges[0].first);
+		op->whole = job_takes_care(r->job, CARE_WHOLE, wf->source.key, uid);
+		uidset_add(&op->set, uid, uid);
+		uidset_remove(&wf->again, uid);
 	} else {
-		size_t n = 0;
-		do {
-			const struct todo *todo = &wf->todo[wf->todo_next++];
-			uidset_add(&op->set, todo->uid, todo->uid);
-			op->bytes += todo->size;
-			r->todo_ahead--;
-			n++;
-		} while (wf->todo_next < wf->todo_count && n < FETCH_SET_MESSAGES &&
-			 op->bytes + wf->todo[wf->todo_next].size <= FETCH_SET_BYTES);
-		if (wf->todo_next == wf->todo_count)
-			wf->todo_next = wf->todo_count = 0;
+		cut_set(r, wf, op);
 	}
 	r->fetches++;
 	return start_op(r, op, err);

@@ -18,6 +18,12 @@
 
 #include "base/banned.h"
 
+/* Was found and matched no row. */
+struct stray {
+	uint64_t size;
+	unsigned char canonical_head[DIGEST_SIZE];
+};
+
 struct doubt {
 	struct ledger_batch *batches; /* owned: borrowed parts of `all` */
 	size_t batch_count;
@@ -27,7 +33,7 @@ struct doubt {
 	struct uidset seen; /* UIDs above the bound that a look has compared */
 	uint64_t missing;   /* UIDs given away above the bound that are not there (any more) */
 	unsigned looks;
-	uint64_t *strays; /* sizes of what was found and matched no row */
+	struct stray *strays;
 	size_t stray_count;
 	bool other_uidvalidity; /* the target folder has another than the intents knew */
 };
@@ -69,17 +75,8 @@ doubt_new(const struct work_folder *wf, struct ledger_batch *batches, size_t cou
 		d->bound = 0; /* the old UIDs say nothing: all that lies there is compared */
 	d->rows = xcalloc(d->row_count + 1, sizeof *d->rows);
 	for (size_t b = 0; b < count; b++)
-		for (size_t i = 0; i < d->batches[b].count; i++) {
-			const struct ledger_entry *e = &d->batches[b].entries[i];
-			struct match_row *row = &d->rows[n++];
-			row->streaming = e->streaming;
-			row->size = e->size;
-			memcpy(row->exact, e->exact, DIGEST_SIZE);
-			memcpy(row->canonical, e->canonical, DIGEST_SIZE);
-			memcpy(row->head, e->head, DIGEST_SIZE);
-			row->received = e->received;
-			row->flags = e->flags;
-		}
+		for (size_t i = 0; i < d->batches[b].count; i++)
+			intent_entry_row(&d->batches[b].entries[i], &d->rows[n++]);
 	return d;
 }
 
@@ -166,6 +163,46 @@ uids_missing(
 	return top > bound && top - bound > there ? top - bound - there : 0;
 }
 
+/* What was matched by its head alone and lies there otherwise than it was sent: how, for the row.
+ */
+static int
+see_whole(struct job *job, struct work_folder *wf, struct err *err)
+{
+	static const unsigned char zero[DIGEST_SIZE];
+	struct doubt *d = wf->doubt;
+	struct uidset uids = { 0 };
+	struct match_found *found = NULL;
+	size_t count = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < d->row_count; i++)
+		if (d->rows[i].changed && memcmp(d->rows[i].there, zero, DIGEST_SIZE) == 0)
+			uidset_add(&uids, d->rows[i].uid, d->rows[i].uid);
+	if (uids.count > 0)
+		ret = look_digests(job, &wf->target, &uids, &found, &count, err);
+	for (size_t i = 0; ret == 0 && i < d->row_count; i++)
+		for (size_t k = 0; k < count && d->rows[i].changed; k++)
+			if (found[k].uid == d->rows[i].uid)
+				memcpy(d->rows[i].there, found[k].digests.exact, DIGEST_SIZE);
+	free(found);
+	uidset_clear(&uids);
+	return ret;
+}
+
+static void
+keep_strays(struct doubt *d, const struct match_found *found, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct stray *stray;
+		if (found[i].taken)
+			continue;
+		d->strays = xrealloc(d->strays, (d->stray_count + 1) * sizeof *d->strays);
+		stray = &d->strays[d->stray_count++];
+		stray->size = found[i].size;
+		memcpy(stray->canonical_head, found[i].digests.canonical_head, DIGEST_SIZE);
+	}
+}
+
 /* Compares what is new above the bound with the rows still unmatched. */
 static int
 look(struct job *job, struct work_folder *wf, size_t *fresh_r, struct err *err)
@@ -195,11 +232,9 @@ look(struct job *job, struct work_folder *wf, size_t *fresh_r, struct err *err)
 		goto out;
 	d->matched += match_rows(d->rows, d->row_count, found, count);
 	*fresh_r = d->matched - before;
-	for (size_t i = 0; i < count; i++)
-		if (!found[i].taken) {
-			d->strays = xrealloc(d->strays, (d->stray_count + 1) * sizeof *d->strays);
-			d->strays[d->stray_count++] = found[i].size;
-		}
+	if (see_whole(job, wf, err) < 0)
+		goto out;
+	keep_strays(d, found, count);
 	/* UIDs that were given away and are not there: expunged by someone, or never used. */
 	for (size_t i = 0; i < ours.count; i++)
 		for (uint32_t uid = ours.ranges[i].first;; uid++) {
@@ -255,14 +290,22 @@ landed_item(const struct job *job, const struct ledger_entry *e, const struct ma
 		memcpy(item->sent, row->there, DIGEST_SIZE);
 }
 
-/* A message sent while it arrived has no canonical digest. Where the target changed its line ends,
- * what lies there has another head and is somewhat larger: it may be ours. */
+/* What lies there may be a message sent while it arrived, although nothing proves it: its canonical
+ * head is that of more than one, or was not to be known and the size may be that of rewritten line
+ * ends. */
 static bool
 may_be_stray(const struct doubt *d, const struct ledger_entry *e)
 {
-	for (size_t i = 0; e->streaming && i < d->stray_count; i++)
-		if (d->strays[i] > e->size && d->strays[i] - e->size <= e->size / 4)
+	static const unsigned char zero[DIGEST_SIZE];
+	bool known = memcmp(e->canonical_head, zero, DIGEST_SIZE) != 0;
+
+	for (size_t i = 0; e->streaming && i < d->stray_count; i++) {
+		const struct stray *stray = &d->strays[i];
+		if (known && memcmp(stray->canonical_head, e->canonical_head, DIGEST_SIZE) == 0)
 			return true;
+		if (!known && stray->size > e->size && stray->size - e->size <= e->size / 4)
+			return true;
+	}
 	return false;
 }
 

@@ -15,9 +15,9 @@
 
 #define MOST 8
 
-/* exact, canonical and head digest by a letter each; 0 ends a list. */
+/* exact, canonical, head and canonical head digest by a letter each; 0 ends a list. */
 struct mail {
-	char exact, canonical, head;
+	char exact, canonical, head, canonical_head;
 	unsigned size;
 	int64_t received;
 	unsigned flags;
@@ -41,6 +41,15 @@ struct match_case {
 #define HEAD(letter, bytes)                                                                        \
 	{                                                                                          \
 		.head = letter, .size = bytes, .head_only = true                                   \
+	}
+/* Line ends: as they are sent, and as the target rewrites them. */
+#define BIG_LF(letter, bytes)                                                                      \
+	{                                                                                          \
+		.head = letter, .canonical_head = 'C', .size = bytes, .streaming = true            \
+	}
+#define HEAD_CRLF(letter, bytes)                                                                   \
+	{                                                                                          \
+		.head = letter, .canonical_head = 'C', .size = bytes, .head_only = true            \
 	}
 
 static const struct match_case cases[] = {
@@ -81,6 +90,19 @@ static const struct match_case cases[] = {
 		{ { .exact = 'a', .canonical = 'A', .head = 'h', .size = 10 } }, "1" },
 	{ "a streamed row does not take what belongs to a whole one", { BIG('a', 10), MAIL('a') },
 		{ MAIL('a') }, "-1" },
+	{ "a streamed one whose line ends were rewritten, by its canonical head",
+		{ BIG_LF('h', 100) }, { HEAD('x', 103), HEAD_CRLF('q', 103) }, "2" },
+	{ "... and where the head is as it was and the rest is not", { BIG_LF('h', 100) },
+		{ HEAD_CRLF('h', 103) }, "1" },
+	{ "... not where the size cannot be", { BIG_LF('h', 100) }, { HEAD_CRLF('q', 300) }, "-" },
+	{ "... nor where two messages may be it", { BIG_LF('h', 100) },
+		{ HEAD_CRLF('q', 103), HEAD_CRLF('r', 104) }, "-" },
+	{ "... nor where it may be either of two rows", { BIG_LF('h', 100), BIG_LF('i', 100) },
+		{ HEAD_CRLF('q', 103) }, "--" },
+	{ "... but a row that is found by size and head is out of it",
+		{ BIG_LF('h', 100), BIG_LF('i', 100) },
+		{ HEAD_CRLF('q', 103), HEAD_CRLF('i', 100) }, "12" },
+	{ "no canonical head matches none", { BIG('h', 100) }, { HEAD('q', 100) }, "-" },
 	{ "a whole row is not matched by a head", { MAIL('a') }, { HEAD('a', 10) }, "-" },
 	{ "equal digests of nothing: a head-only find has no digest",
 		{ { .exact = 0, .canonical = 0, .size = 10, .received = 3 } }, { HEAD('h', 10) },
@@ -101,6 +123,7 @@ fill(const struct mail *mails, struct match_row *rows, struct match_found *found
 			memset(r->exact, m->exact, DIGEST_SIZE);
 			memset(r->canonical, m->canonical, DIGEST_SIZE);
 			memset(r->head, m->head, DIGEST_SIZE);
+			memset(r->canonical_head, m->canonical_head, DIGEST_SIZE);
 			r->size = m->size;
 			r->received = m->received;
 			r->flags = m->flags;
@@ -113,6 +136,7 @@ fill(const struct mail *mails, struct match_row *rows, struct match_found *found
 			memset(f->digests.exact, m->exact, DIGEST_SIZE);
 			memset(f->digests.canonical, m->canonical, DIGEST_SIZE);
 			memset(f->digests.head, m->head, DIGEST_SIZE);
+			memset(f->digests.canonical_head, m->canonical_head, DIGEST_SIZE);
 			f->size = m->size;
 			f->received = m->received;
 			f->flags = m->flags;
@@ -151,6 +175,40 @@ table(void)
 {
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		run_case(&cases[i]);
+}
+
+/* A match says whether the target has other bytes, and which. */
+static void
+changed(void)
+{
+	static const struct {
+		struct mail row, found;
+		bool changed;
+		char there;
+	} changes[] = {
+		{ MAIL('a'), MAIL('a'), false, 'a' },
+		{ { .exact = 'a', .canonical = 'A' }, { .exact = 'b', .canonical = 'A' }, true,
+			'b' },
+		{ BIG('h', 100), HEAD('h', 100), false, 0 },
+		{ BIG_LF('h', 100), HEAD_CRLF('q', 103), true, 0 },
+		{ BIG_LF('h', 100),
+			{ .exact = 'b', .canonical = 'B', .canonical_head = 'C', .size = 103 },
+			true, 'b' },
+	};
+
+	for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+		struct mail rows[MOST] = { changes[i].row }, founds[MOST] = { changes[i].found };
+		struct match_row row[MOST];
+		struct match_found found[MOST];
+		unsigned char there[DIGEST_SIZE];
+
+		memset(there, changes[i].there, DIGEST_SIZE);
+		fill(rows, row, NULL);
+		fill(founds, NULL, found);
+		CHECK_INT(match_rows(row, 1, found, 1), 1);
+		CHECK_INT(row[0].changed, changes[i].changed);
+		CHECK_MEM(row[0].there, there, DIGEST_SIZE);
+	}
 }
 
 /* What one call matched stays matched: the next call may add rows' luck, not take it. */
@@ -201,6 +259,7 @@ int
 main(void)
 {
 	RUN(table);
+	RUN(changed);
 	RUN(again);
 	RUN(many);
 	return test_done();

@@ -6,9 +6,10 @@
  * changes, second looks) is put aside and done when nothing is in flight.
  *
  * What the target refuses is halved until the bad message stands alone, and that one climbs the
- * ladder of repairs; each piece and each repair is an intent of its own, sent before anything new
- * and one after the other, so that the target keeps the source's order. For the same reason
- * nothing overtakes a message of a kind that this target has not yet taken.
+ * ladder of repairs (a streamed one is fetched anew for it, by another attempt); each piece and
+ * each repair is an intent of its own, sent before anything new and one after the other, so that
+ * the target keeps the source's order. For the same reason nothing overtakes a message of a kind
+ * that this target has not yet taken.
  *
  * What a target is known to change by itself (NUL, line ends) is compared with what lies there,
  * so that the ledger says of each row what became of it.
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "engine/job.h"
 #include "mail/ladder.h"
 
@@ -25,6 +27,7 @@
 #define IDLE_POLL_MS 5
 #define STOP_POLL_MS 500
 #define KEEPALIVE_MS 60000
+#define DISK_RESERVE (64u << 20) /* that a large message leaves free */
 
 struct node {
 	struct node *next;
@@ -297,6 +300,28 @@ is_bare_no(const struct store_entry *entry)
 	       entry->attempt == 0;
 }
 
+/* Nothing is left of a message that was sent while it arrived. If there is room for it and for a
+ * repaired copy, this attempt comes to rest and the next one fetches it anew and keeps it; then it
+ * is refused like any other. */
+static void
+fetch_anew(struct writer *w, struct work_folder *wf, struct store_entry *entry)
+{
+	uint64_t room = file_free_bytes(w->job->config->state_dir);
+	uint64_t bytes = entry->message->body_bytes;
+	struct err why = entry->err;
+
+	if (room < DISK_RESERVE || (room - DISK_RESERVE) / 2 < bytes) {
+		err_context(&why, "not repaired for want of room in the state directory");
+		put_end(w, wf, entry, ITEM_FAILED, why.code, why.text);
+		return;
+	}
+	log_line(w->job->log, LOG_INFO, w->job->name, wf->plan->source_name,
+		"uid %u was refused while it was streamed and is fetched anew: %s",
+		(unsigned)entry->message->item->uid, why.text);
+	job_take_care(w->job, CARE_WHOLE, wf->source.key, entry->message->item->uid);
+	w->job->restart = true;
+}
+
 /* A message that was refused alone: repaired and sent again, or at its end. */
 static int
 climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
@@ -305,12 +330,16 @@ climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
 	struct work_folder *wf = batch->owner;
 	bool repaired = false;
 
+	if (spool_is_ring(entry->body) &&
+		(entry->err.code == ERR_CONTENT || entry->err.code == ERR_REFUSED)) {
+		fetch_anew(w, wf, entry);
+		return 0;
+	}
 	/* A bare NO may be a hiccup of the target: once more as it is. */
-	if (is_bare_no(entry) && !spool_is_ring(entry->body))
+	if (is_bare_no(entry))
 		return new_piece(w, batch, at, at + 1, err);
 	/* Dovecot 2.3 welcomes any keyword and refuses one that is too long. */
-	if (entry->err.code == ERR_REFUSED && entry->keywords != NULL &&
-		!spool_is_ring(entry->body)) {
+	if (entry->err.code == ERR_REFUSED && entry->keywords != NULL) {
 		free(entry->keywords);
 		entry->keywords = NULL;
 		entry->keywords_dropped = true;
@@ -534,7 +563,8 @@ note_bad(struct writer *w, const struct batch *batch)
 		if (batch->careful && entry->err.code == ERR_BAD)
 			put_end(w, wf, entry, ITEM_FAILED, ERR_BAD, entry->err.text);
 		else
-			job_be_careful(w->job, wf->source.key, entry->message->item->uid);
+			job_take_care(
+				w->job, CARE_ALONE, wf->source.key, entry->message->item->uid);
 	}
 	if (batch->careful)
 		ledger_result(w->job->ledger, batch->id, wf->row.id, NULL, 0);
@@ -908,6 +938,11 @@ step(struct writer *w, struct err *err)
 
 	if (has_aside(w) || w->redo.first != NULL)
 		return come_to_rest(w, err) < 0 ? -1 : 1;
+	if (w->job->restart) {
+		if (come_to_rest(w, err) < 0)
+			return -1;
+		return err_set(err, ERR_CANCELLED, "begun anew for a message to be fetched again");
+	}
 	if (pending > 0 &&
 		(target->c->store_readable(target->session) || answer_is_late(w, pending)))
 		return take_result(w, err) < 0 ? -1 : 1;

@@ -34,7 +34,10 @@ enum first_line { FIRST_NAME, FIRST_BLANK, FIRST_DONE };
 
 struct digester {
 	EVP_MD_CTX *exact, *canonical, *head;
+	EVP_MD_CTX *
+		canonical_head; /* NULL until as many bytes were hashed, and where they never are */
 	uint64_t bytes;
+	uint64_t canonical_bytes; /* hashed */
 	unsigned traits;
 	bool in_header;
 	size_t pending_cr; /* CRs that end what was seen so far */
@@ -65,6 +68,17 @@ hash_add(EVP_MD_CTX *ctx, const void *bytes, size_t len)
 {
 	if (EVP_DigestUpdate(ctx, bytes, len) != 1)
 		BUG("SHA-256 update");
+}
+
+/* The hash as it stands. */
+static EVP_MD_CTX *
+hash_copy(const EVP_MD_CTX *from)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	if (ctx == NULL || EVP_MD_CTX_copy_ex(ctx, from) != 1)
+		BUG("no copy of a hash");
+	return ctx;
 }
 
 static void
@@ -99,14 +113,33 @@ digester_free(struct digester **digester)
 	EVP_MD_CTX_free(d->exact);
 	EVP_MD_CTX_free(d->canonical);
 	EVP_MD_CTX_free(d->head);
+	EVP_MD_CTX_free(d->canonical_head);
 	free(d);
 	*digester = NULL;
+}
+
+/* A head's hash is that of the whole, stopped where the head ends. The canonical one is made of
+ * the exact head alone: whoever sees no more than that has to come to the same. */
+static void
+canon_hash(struct digester *d, const unsigned char *bytes, size_t len)
+{
+	uint64_t want = DIGEST_CANONICAL_HEAD_BYTES - d->canonical_bytes;
+
+	if (d->canonical_bytes < DIGEST_CANONICAL_HEAD_BYTES && len >= want) {
+		hash_add(d->canonical, bytes, (size_t)want);
+		if (d->head == NULL)
+			d->canonical_head = hash_copy(d->canonical);
+		hash_add(d->canonical, bytes + want, len - (size_t)want);
+	} else {
+		hash_add(d->canonical, bytes, len);
+	}
+	d->canonical_bytes += len;
 }
 
 static void
 canon_flush(struct digester *d)
 {
-	hash_add(d->canonical, d->canon, d->canon_len);
+	canon_hash(d, d->canon, d->canon_len);
 	d->canon_len = 0;
 }
 
@@ -305,32 +338,14 @@ take_run(struct digester *d, const char *p, size_t len)
 }
 
 static void
-add_exact(struct digester *d, const char *p, size_t len)
+take_bytes(struct digester *d, const char *p, size_t len)
 {
-	/* The hash of the head is that of the whole, stopped where the head ends. */
-	if (d->head == NULL && d->bytes + len >= DIGEST_HEAD_BYTES) {
-		size_t part = (size_t)(DIGEST_HEAD_BYTES - d->bytes);
-
-		hash_add(d->exact, p, part);
-		d->head = EVP_MD_CTX_new();
-		if (d->head == NULL || EVP_MD_CTX_copy_ex(d->head, d->exact) != 1)
-			BUG("no copy of a hash");
-		hash_add(d->exact, p + part, len - part);
-	} else {
-		hash_add(d->exact, p, len);
-	}
-	d->bytes += len;
-}
-
-void
-digester_add(struct digester *digester, const void *bytes, size_t len)
-{
-	struct digester *d = digester;
-	const char *p = bytes, *end = p + len;
+	const char *end = p + len;
 
 	if (len == 0)
 		return;
-	add_exact(d, p, len);
+	hash_add(d->exact, p, len);
+	d->bytes += len;
 	while (p < end) {
 		const char *lf = memchr(p, '\n', (size_t)(end - p));
 
@@ -345,6 +360,39 @@ digester_add(struct digester *digester, const void *bytes, size_t len)
 		take_line_end(d);
 		p = lf + 1;
 	}
+}
+
+void
+digester_add(struct digester *digester, const void *bytes, size_t len)
+{
+	struct digester *d = digester;
+	const char *p = bytes;
+
+	if (d->head == NULL && len >= DIGEST_HEAD_BYTES - d->bytes) {
+		size_t part = (size_t)(DIGEST_HEAD_BYTES - d->bytes);
+
+		take_bytes(d, p, part);
+		canon_flush(d);
+		d->head = hash_copy(d->exact);
+		p += part;
+		len -= part;
+	}
+	take_bytes(d, p, len);
+}
+
+static void
+end_heads(struct digester *d, struct digests *digests_r)
+{
+	if (d->head != NULL)
+		hash_end(d->head, digests_r->head);
+	else
+		memcpy(digests_r->head, digests_r->exact, DIGEST_SIZE);
+	if (d->canonical_head != NULL)
+		hash_end(d->canonical_head, digests_r->canonical_head);
+	else if (d->head == NULL)
+		memcpy(digests_r->canonical_head, digests_r->canonical, DIGEST_SIZE);
+	else
+		memset(digests_r->canonical_head, 0, DIGEST_SIZE);
 }
 
 void
@@ -364,10 +412,7 @@ digester_end(struct digester **digester, struct digests *digests_r)
 	canon_flush(d);
 	hash_end(d->canonical, digests_r->canonical);
 	hash_end(d->exact, digests_r->exact);
-	if (d->head != NULL)
-		hash_end(d->head, digests_r->head);
-	else
-		memcpy(digests_r->head, digests_r->exact, DIGEST_SIZE);
+	end_heads(d, digests_r);
 	digests_r->bytes = d->bytes;
 	digests_r->traits = d->traits;
 	digester_free(digester);

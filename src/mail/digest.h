@@ -8,15 +8,20 @@
 
 #define DIGEST_SIZE       32
 #define DIGEST_HEAD_BYTES 65536
+/* Of canonical bytes: half, so that a head whose line ends were doubled still has them all. */
+#define DIGEST_CANONICAL_HEAD_BYTES (DIGEST_HEAD_BYTES / 2)
 
 /* exact: the bytes. canonical: every line end (LF with the CRs before it, or a CR alone) as CRLF,
  * NUL as 0x80, a last line without line end as with one, and without the header fields that servers
  * add (list in digest.c; matched case-blind, folded lines with them) - only in the header of the
- * message, up to the first empty line. head: exact, of the first DIGEST_HEAD_BYTES. */
+ * message, up to the first empty line. head: exact, of the first DIGEST_HEAD_BYTES. canonical_head:
+ * canonical, of the first DIGEST_CANONICAL_HEAD_BYTES; zero where the head does not hold as many
+ * and the message goes on (header fields left out, or CRs without end). */
 struct digests {
 	unsigned char exact[DIGEST_SIZE];
 	unsigned char canonical[DIGEST_SIZE];
 	unsigned char head[DIGEST_SIZE];
+	unsigned char canonical_head[DIGEST_SIZE];
 	uint64_t bytes;
 	/* What a server may take offence at (see ladder.h): enum content_trait. */
 	unsigned traits;

@@ -222,6 +222,65 @@ test_head(void)
 	}
 }
 
+/* Whoever sees a message whole or its head alone, with line ends as sent or as a server rewrote
+ * them, comes to the same canonical head. */
+static void
+test_canonical_head(void)
+{
+	static const size_t lens[] = { 1000, 32000, 40000, 65536, 66000, 300000 };
+	static const unsigned char zero[DIGEST_SIZE];
+	struct digests got, want;
+	size_t i, n;
+
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		size_t len = lens[i], crlf_len = 0, head;
+		char *text = xmalloc(len), *crlf = xmalloc(2 * len);
+
+		for (n = 0; n < len; n++)
+			text[n] = n % 3 == 2 || n == len - 1 ? '\n' : (char)('a' + n % 26);
+		memcpy(text, "A: b\n\n", 6);
+		for (n = 0; n < len; n++) {
+			if (text[n] == '\n')
+				crlf[crlf_len++] = '\r';
+			crlf[crlf_len++] = text[n];
+		}
+		digest(text, len, len, &want);
+		CHECK(memcmp(want.canonical_head, zero, DIGEST_SIZE) != 0);
+		head = len < DIGEST_HEAD_BYTES ? len : DIGEST_HEAD_BYTES;
+		digest(text, head, 777, &got);
+		CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
+		digest(crlf, crlf_len, 65537, &got);
+		CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
+		head = crlf_len < DIGEST_HEAD_BYTES ? crlf_len : DIGEST_HEAD_BYTES;
+		digest(crlf, head, 4096, &got);
+		CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
+		text[len < 20000 ? len - 2 : 20000] ^= 3;
+		digest(text, len, len, &got);
+		CHECK(memcmp(got.canonical_head, want.canonical_head, DIGEST_SIZE) != 0);
+		free(text);
+		free(crlf);
+	}
+}
+
+/* A head of which too little counts tells nothing of a message that goes on. */
+static void
+test_no_canonical_head(void)
+{
+	static const unsigned char zero[DIGEST_SIZE];
+	size_t len = 2 * DIGEST_HEAD_BYTES;
+	char *text = xmalloc(len);
+	struct digests got;
+
+	memset(text, '\r', len);
+	memcpy(text, "A: b\r\n\r\n", 8);
+	text[DIGEST_HEAD_BYTES + 10] = '\n';
+	memset(text + DIGEST_HEAD_BYTES + 11, 'x', len - DIGEST_HEAD_BYTES - 11);
+	digest(text, len, 1000, &got);
+	CHECK(memcmp(got.canonical_head, zero, DIGEST_SIZE) == 0);
+	CHECK(memcmp(got.canonical, zero, DIGEST_SIZE) != 0);
+	free(text);
+}
+
 static void
 test_free(void)
 {
@@ -240,6 +299,8 @@ main(void)
 	RUN(test_cuts);
 	RUN(test_long_lines);
 	RUN(test_head);
+	RUN(test_canonical_head);
+	RUN(test_no_canonical_head);
 	RUN(test_free);
 	return test_done();
 }

@@ -8,7 +8,7 @@ import concurrent.futures
 import os
 
 from corpus import boxes
-from corpus.messages import START
+from corpus.messages import START, padded
 from lib.bench import Failure
 from lib.account import state_of
 from lib.haul import Haul
@@ -20,11 +20,14 @@ SIDE_BY_SIDE = 5
 
 
 def source_standin(bench):
-    """The crash corpus with its NUL, bare line feeds, a message of no bytes and one over the
-    streaming limit, as only a stand-in serves it."""
+    """The crash corpus with its NUL, bare line feeds, a message of no bytes and two over the
+    streaming limit, one of them with bare line feeds, as only a stand-in serves it."""
     folders = boxes.as_standin(boxes.crash_set())
     folders["INBOX"]["messages"].insert(7, {"data": base64.b64encode(b"").decode(), "flags": [],
                                             "date": START})
+    rewritten = padded(52, 2 << 20).replace(b"\r\n", b"\n")
+    folders["large"]["messages"].append({"data": base64.b64encode(rewritten).decode(), "flags": [],
+                                         "date": START})
     return Standin(bench, users={"ann": "secret"}, accounts={"ann": {"folders": folders}})
 
 

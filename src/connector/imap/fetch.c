@@ -95,6 +95,12 @@ fetch_op_what(const struct fetch_op *op)
 }
 
 bool
+fetch_keeps(const struct fetch_op *op)
+{
+	return op->what == FETCH_BODY || op->what == FETCH_WHOLE;
+}
+
+bool
 fetch_is_oldest(const struct session *s, const struct fetch_op *op)
 {
 	return s->fetch_first == op;
@@ -322,6 +328,7 @@ send_fetches(struct session *s, struct fetch_op *op, struct err *err)
 	static const char *const items[] = {
 		[FETCH_META] = "(UID FLAGS INTERNALDATE RFC822.SIZE)",
 		[FETCH_BODY] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+		[FETCH_WHOLE] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
 		[FETCH_DIGEST] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
 		[FETCH_HEAD] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.65536>)",
 	};

@@ -237,8 +237,7 @@ read_literal(struct session *s, struct fetch_body *body, uint64_t bytes, struct 
 		fetch_op_what(op) != FETCH_BODY ||
 		(body->told & FETCH_TOLD_NEEDED) != FETCH_TOLD_NEEDED ||
 		s->env.ring_bytes < (size_t)2 * DIGEST_HEAD_BYTES)
-		return keep_body(
-			s, body, bytes, op == NULL || fetch_op_what(op) == FETCH_BODY, err);
+		return keep_body(s, body, bytes, op == NULL || fetch_keeps(op), err);
 	return start_ring(s, body, op, err) != 0 ? -1 : 1;
 }
 
@@ -335,7 +334,7 @@ deliver(struct session *s, struct fetch_body *body)
 		return;
 	}
 	message = make_message(body);
-	if (fetch_op_what(op) != FETCH_BODY)
+	if (!fetch_keeps(op))
 		spool_unref(&message->body); /* kept before its UID was known */
 	fetch_take(op, &message, body->told);
 }

@@ -310,6 +310,7 @@ void fetch_note(struct session *s, struct item **item, unsigned told);
 /* An answer with it: given, or kept until flags and date are told. */
 void fetch_take(struct fetch_op *op, struct message **message, unsigned told);
 enum fetch_what fetch_op_what(const struct fetch_op *op);
+bool fetch_keeps(const struct fetch_op *op); /* bodies, not digests alone */
 bool fetch_is_oldest(const struct session *s, const struct fetch_op *op);
 size_t fetch_wanting(
 	const struct session *s); /* open fetches of the selected folder that want bodies */

@@ -3,8 +3,9 @@
  *   version (1) | count | entries | FNV-1a of all before it (8 bytes, little-endian)
  *
  * Numbers are varints (7 bits a byte, low ones first), dates zigzagged. An entry begins with a byte
- * of flags: which digests follow, and which equal the exact one. What is read back decides whether
- * a message is sent again, so a blob that is damaged anywhere is refused as a whole. */
+ * of flags: which digests follow, and which equal the exact one. A streaming one has a canonical
+ * head behind them; version 1 had none. What is read back decides whether a message is sent again,
+ * so a blob that is damaged anywhere is refused as a whole. */
 #include "engine/ledger/ledger_private.h"
 
 #include "base/err.h"
@@ -16,7 +17,7 @@
 
 #include "base/banned.h"
 
-#define BLOB_VERSION     1
+#define BLOB_VERSION     2
 #define BLOB_SUM_BYTES   8
 #define ENTRY_MIN_BYTES  11 /* flags and ten numbers of a byte */
 #define VARINT_MAX_BYTES 10
@@ -93,6 +94,8 @@ put_entry(struct str *out, const struct ledger_entry *entry)
 	put_digest(out, canonical, entry->canonical);
 	put_digest(out, head, entry->head);
 	put_digest(out, received, entry->received_digest);
+	if (entry->streaming)
+		str_add(out, entry->canonical_head, DIGEST_SIZE);
 	put_number(out, entry->uid);
 	put_number(out, entry->size);
 	put_number(out, entry->received_size);
@@ -126,6 +129,7 @@ blob_encode(struct str *out, const struct ledger_entry *entries, size_t count)
 /* What is left to read; `bad` once something did not fit. */
 struct cursor {
 	const unsigned char *at, *end;
+	unsigned version;
 	bool bad;
 };
 
@@ -223,6 +227,8 @@ get_entry(struct cursor *cursor, struct ledger_entry *entry)
 	get_digest(cursor, flags >> SHIFT_CANONICAL, entry->exact, entry->canonical);
 	get_digest(cursor, flags >> SHIFT_HEAD, entry->exact, entry->head);
 	get_digest(cursor, flags >> SHIFT_RECEIVED, entry->exact, entry->received_digest);
+	if (entry->streaming && cursor->version > 1)
+		get_digest(cursor, FORM_OWN, zero, entry->canonical_head);
 	entry->uid = (uint32_t)get_number(cursor, UINT32_MAX);
 	entry->size = get_number(cursor, UINT64_MAX);
 	entry->received_size = get_number(cursor, UINT64_MAX);
@@ -255,7 +261,8 @@ blob_decode(const void *bytes, size_t len, struct ledger_entry **entries_r, size
 	if (len < 2 + BLOB_SUM_BYTES || len > BLOB_MAX_BYTES || !sum_is_right(bytes, len))
 		return -1;
 	cursor.end = cursor.at + len - BLOB_SUM_BYTES;
-	if (*cursor.at++ != BLOB_VERSION)
+	cursor.version = *cursor.at++;
+	if (cursor.version < 1 || cursor.version > BLOB_VERSION)
 		return -1;
 	count = (size_t)get_number(&cursor, BLOB_MAX_ENTRIES);
 	if (cursor.bad || count > (size_t)(cursor.end - cursor.at) / ENTRY_MIN_BYTES)

@@ -218,10 +218,11 @@ int ledger_each_item(struct ledger *ledger, uint64_t account, enum item_state st
 /* Batches: the intents. A row exists from the intent until its result. */
 struct ledger_entry {
 	uint32_t uid;
-	bool streaming; /* sent while it arrived: only size and head are known */
+	bool streaming; /* sent while it arrived: only size and heads are known */
 	uint64_t size;  /* of the bytes to be sent */
 	unsigned char exact[DIGEST_SIZE], canonical[DIGEST_SIZE],
 		head[DIGEST_SIZE];                  /* to be sent */
+	unsigned char canonical_head[DIGEST_SIZE];  /* likewise, where streaming; else zero */
 	unsigned char received_digest[DIGEST_SIZE]; /* of the bytes received */
 	uint64_t received_size;
 	int64_t received;        /* the date sent */

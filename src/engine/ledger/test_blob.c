@@ -34,7 +34,11 @@ refusals(void)
 		{ "one entry", BYTES("\1\1\0\5" ZEROS), 1 },
 		{ "keywords", BYTES("\1\1\0\5\0\0\0\0\0\0\0\0\3ab"), 1 },
 		{ "empty keywords", BYTES("\1\1\0\5\0\0\0\0\0\0\0\0\1"), 1 },
-		{ "another version", BYTES("\2\0"), -1 },
+		{ "no entries, version 2", BYTES("\2\0"), 0 },
+		{ "a streaming entry of version 1", BYTES("\1\1\1\5" ZEROS), 1 },
+		{ "a streaming entry without its head", BYTES("\2\1\1\5" ZEROS), -1 },
+		{ "another version", BYTES("\3\0"), -1 },
+		{ "version 0", BYTES("\0\0"), -1 },
 		{ "no count", BYTES("\1\x80"), -1 },
 		{ "fewer entries than said", BYTES("\1\2\0\5" ZEROS), -1 },
 		{ "more bytes than said", BYTES("\1\0\0"), -1 },
@@ -77,10 +81,13 @@ every_bit(void)
 
 	memset(entries[0].exact, 1, DIGEST_SIZE);
 	memset(entries[1].head, 2, DIGEST_SIZE);
+	memset(entries[1].canonical_head, 3, DIGEST_SIZE);
 	str_init(&blob, 0);
 	CHECK_INT(blob_encode(&blob, entries, 2), 0);
 	CHECK_INT(blob_decode(blob.data, blob.len, &got, &count), 0);
 	CHECK_INT(count, 2);
+	CHECK_MEM(got[1].head, entries[1].head, DIGEST_SIZE);
+	CHECK_MEM(got[1].canonical_head, entries[1].canonical_head, DIGEST_SIZE);
 	blob_entries_free(got, count);
 	for (size_t len = 0; len < blob.len; len++)
 		CHECK_INT(blob_decode(blob.data, len, &got, &count), -1);
