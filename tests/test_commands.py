@@ -556,6 +556,27 @@ def test_bound_to_its_endpoints(bench):
     check_in("new host's name", world.call("run", "PROFILE", "--rebind", "nobody", expect=USAGE))
 
 
+@test(timeout=60)
+def test_rebound_to_a_new_name(bench):
+    """The same servers under other names: named, the accounts go along and nothing moves."""
+    world = World(bench, users=2)
+    haul = world.haul
+    world.call("run", "PROFILE")
+    before = haul.uids("u1"), haul.uids("u2")
+    haul.options["target"]["host"] = haul.options["source"]["host"] = "localhost"
+    haul.save()
+    check_in("--rebind localhost", world.call("run", "PROFILE", expect=CANNOT))
+    world.call("run", "PROFILE", "--rebind", "localhost")
+    check_equal((haul.uids("u1"), haul.uids("u2")), before, "UIDs of the target")
+    check_equal([(row["source_host"], row["target_host"]) for row in
+                 haul.sql("SELECT source_host, target_host FROM account")],
+                [("localhost", "localhost")] * 2, "hosts in the ledger")
+    haul.write("users.csv", "u1;secret\nu2;secret;Two;u3;secret\n".replace(
+        "u1;", "user;password;name;target_user;target_password\nu1;", 1))
+    text = world.call("run", "PROFILE", expect=CANNOT)
+    check("u2 went to u2" in text and "--rebind u2" in text, text)
+
+
 # --- files
 
 @test(timeout=60)

@@ -47,12 +47,12 @@ find_option(const char *name, size_t len)
 	return NULL;
 }
 
+/* The array's strings are argv's; only the array itself is ours. */
 static void
-add_only(struct args *args, const char *glob)
+add_word(const char ***words, size_t *count, const char *word)
 {
-	/* The array's strings are argv's; only the array itself is ours. */
-	args->only = xrealloc(args->only, (args->only_count + 1) * sizeof *args->only);
-	args->only[args->only_count++] = glob;
+	*words = xrealloc(*words, (*count + 1) * sizeof **words);
+	(*words)[(*count)++] = word;
 }
 
 static int
@@ -63,7 +63,7 @@ set_option(struct args *args, enum args_option bit, const char *value, struct er
 		args->users = value;
 		break;
 	case ARGS_ONLY:
-		add_only(args, value);
+		add_word(&args->only, &args->only_count, value);
 		break;
 	case ARGS_DRY_RUN:
 		args->dry_run = true;
@@ -92,7 +92,7 @@ set_option(struct args *args, enum args_option bit, const char *value, struct er
 		args->folders = true;
 		break;
 	case ARGS_REBIND:
-		args->rebind = value;
+		add_word(&args->rebind, &args->rebind_count, value);
 		break;
 	}
 	return 0;
@@ -160,4 +160,7 @@ args_clear(struct args *args)
 	free(args->only);
 	args->only = NULL;
 	args->only_count = 0;
+	free(args->rebind);
+	args->rebind = NULL;
+	args->rebind_count = 0;
 }

@@ -19,7 +19,7 @@ enum args_option {
 	ARGS_AS = 1 << 7,      /* --as landed|send|skip */
 	ARGS_FORMAT = 1 << 8,  /* --format txt|csv|json */
 	ARGS_FOLDERS = 1 << 9, /* --folders */
-	ARGS_REBIND = 1 << 10  /* --rebind HOST */
+	ARGS_REBIND = 1 << 10  /* --rebind NAME, any number of times */
 };
 
 #define ARGS_WORDS    3
@@ -29,9 +29,9 @@ enum args_option {
 struct args {
 	const char *words[ARGS_WORDS]; /* PROFILE and what follows it */
 	size_t word_count;
-	const char **only; /* NULL = none */
-	size_t only_count;
-	const char *users, *reason, *as, *format, *rebind;
+	const char **only, **rebind; /* NULL = none */
+	size_t only_count, rebind_count;
+	const char *users, *reason, *as, *format;
 	bool dry_run, detach, json, folders, help;
 	unsigned jobs; /* 0 = not given */
 };

@@ -154,7 +154,7 @@ cli_open_ledger(const struct profile *profile, struct ledger **ledger_r)
 {
 	struct err err = { 0 };
 
-	if (runner_ledger(profile, LEDGER_READ, false, ledger_r, &err) < 0)
+	if (runner_ledger(profile, LEDGER_READ, NULL, 0, ledger_r, &err) < 0)
 		return cli_fail(&err);
 	return 0;
 }

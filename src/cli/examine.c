@@ -30,7 +30,7 @@ open_ledger(struct examination *exam, struct err *err)
 	enum ledger_mode mode = stat(path, &st) == 0 ? LEDGER_READ : LEDGER_MEMORY;
 
 	free(path);
-	return runner_ledger(exam->profile, mode, false, &exam->ledger, err);
+	return runner_ledger(exam->profile, mode, NULL, 0, &exam->ledger, err);
 }
 
 static int

@@ -38,12 +38,12 @@ change_ledger(const struct profile *profile, const struct args *args, struct loc
 	struct ledger *ledger = NULL;
 	struct err err = { 0 };
 	uint64_t changed = 0;
-	int ret = runner_ledger(profile, LEDGER_READ, false, &ledger, &err);
+	int ret = runner_ledger(profile, LEDGER_READ, NULL, 0, &ledger, &err);
 
 	/* Looked at first, so that a profile that never ran gets no ledger by this. */
 	ledger_close(&ledger, NULL);
 	if (ret == 0)
-		ret = runner_ledger(profile, LEDGER_WRITE, false, &ledger, &err);
+		ret = runner_ledger(profile, LEDGER_WRITE, NULL, 0, &ledger, &err);
 	if (ret == 0)
 		ret = for_globs(ledger, args, value, fn, &changed, &err);
 	if (ledger_close(&ledger, ret == 0 ? &err : NULL) < 0)

@@ -49,7 +49,8 @@ begin(struct start *start, struct runner **runner_r, struct err *err)
 		.only = start->args->only,
 		.only_count = start->args->only_count,
 		.jobs = start->args->jobs,
-		.rebind = start->args->rebind != NULL,
+		.rebind = start->args->rebind,
+		.rebind_count = start->args->rebind_count,
 	};
 
 	return runner_start(&config, &start->lock, runner_r, err);
@@ -198,25 +199,33 @@ detach(struct start *start)
 	return code;
 }
 
-/* --rebind names one of the hosts that the profile has now, so that nobody rebinds by habit. */
+/* --rebind names what the profile or the list has now, so that nobody rebinds by habit. */
 static int
-check_rebind(const struct profile *profile, const char *host)
+check_rebind(const struct start *start)
 {
-	if (host == NULL || text_ieq(host, profile->source.host) ||
-		text_ieq(host, profile->target.host))
-		return 0;
-	return cli_usage("--rebind takes the new host's name, %s or %s, not %s",
-		profile->source.host, profile->target.host, host);
+	const struct profile *profile = start->profile;
+
+	for (size_t i = 0; i < start->args->rebind_count; i++) {
+		const char *name = start->args->rebind[i];
+		bool known = text_ieq(name, profile->source.host) ||
+			     text_ieq(name, profile->target.host);
+
+		for (size_t k = 0; !known && k < start->users.count; k++)
+			known = strcmp(name, start->users.rows[k].user) == 0;
+		if (!known)
+			return cli_usage("--rebind takes the new host's name, %s or %s, or a user "
+					 "of the list, not %s",
+				profile->source.host, profile->target.host, name);
+	}
+	return 0;
 }
 
 static int
 start_run(struct start *start)
 {
 	struct err err = { 0 };
-	int code = check_rebind(start->profile, start->args->rebind);
+	int code;
 
-	if (code != 0)
-		return code;
 	if (runner_lock(start->profile, &start->lock, &err) < 0) {
 		if (err.code == ERR_LOCKED)
 			return cli_attach(start->profile);
@@ -225,6 +234,8 @@ start_run(struct start *start)
 	code = cli_load_users(start->profile, start->args->users, &start->users);
 	if (code == 0)
 		code = cli_check_only(start->args, &start->users);
+	if (code == 0)
+		code = check_rebind(start);
 	if (code == 0)
 		code = cli_secrets(start->profile, &start->source_admin, &start->target_admin);
 	if (code != 0)
@@ -251,14 +262,15 @@ run(const struct args *args)
 const struct subcommand cmd_run = {
 	.name = "run",
 	.usage = "PROFILE [--users FILE] [--only GLOB]... [--dry-run] [--detach] [--jobs N] "
-		 "[--rebind HOST]",
+		 "[--rebind NAME]...",
 	.summary = "move the mail; go on where the last run ended",
 	.help = "  --users FILE  this user list instead of the profile's\n"
 		"  --only GLOB   only source users that match, such as 'a*@acme.example'\n"
 		"  --dry-run     log in, map the folders and count; nothing is written\n"
 		"  --detach      run in a process of its own; this one returns once it works\n"
 		"  --jobs N      mailboxes at a time\n"
-		"  --rebind HOST the ledger is to go with this new host of the profile\n"
+		"  --rebind NAME the ledger is to go with this new host of the profile, or with\n"
+		"                what the list now says of this source user\n"
 		"When a run is at work already, it is followed and nothing is started.\n",
 	.options = ARGS_USERS | ARGS_ONLY | ARGS_DRY_RUN | ARGS_DETACH | ARGS_JOBS | ARGS_REBIND,
 	.words_min = 1,

@@ -23,7 +23,7 @@ static const struct {
 	{ ARGS_AS, "--as landed|send|skip" },
 	{ ARGS_FORMAT, "--format txt|csv|json" },
 	{ ARGS_FOLDERS, "--folders" },
-	{ ARGS_REBIND, "--rebind HOST" },
+	{ ARGS_REBIND, "--rebind NAME" },
 };
 
 /* The usage line shows the options that are taken, and no others. */

@@ -602,25 +602,50 @@ skip_removed(struct local *local, struct err *err)
 	return ledger_flush(ledger, err);
 }
 
+static bool
+is_rebound(const struct engine_config *config, const char *user)
+{
+	for (size_t i = 0; i < config->rebind_count; i++)
+		if (strcmp(config->rebind[i], user) == 0)
+			return true;
+	return false;
+}
+
+/* The ledger's rows of the accounts; new ones are made. */
+static int
+bind_to_ledger(struct local *local, struct err *err)
+{
+	const struct engine_config *config = &local->config;
+	const struct profile *profile = config->profile;
+	struct ledger_bind *rows = xcalloc(local->account_count + 1, sizeof *rows);
+	int ret;
+
+	for (size_t i = 0; i < local->account_count; i++) {
+		const struct user *u = local->accounts[i].user;
+		rows[i].source_user = u->user;
+		rows[i].source_host =
+			u->source_host != NULL ? u->source_host : profile->source.host;
+		rows[i].target_user = u->target_user;
+		rows[i].target_host =
+			u->target_host != NULL ? u->target_host : profile->target.host;
+		rows[i].rebind = is_rebound(config, u->user);
+	}
+	ret = ledger_bind_accounts(config->ledger, rows, local->account_count, err);
+	for (size_t i = 0; ret == 0 && i < local->account_count; i++)
+		local->accounts[i].id = rows[i].id;
+	free(rows);
+	return ret;
+}
+
 static int
 bind_accounts(struct local *local, struct err *err)
 {
 	const struct engine_config *config = &local->config;
-	const struct profile *profile = config->profile;
 	struct ledger_account *rows = NULL;
 	size_t count = 0;
 
-	if (config->task == TASK_RUN)
-		for (size_t i = 0; i < local->account_count; i++) {
-			struct account *a = &local->accounts[i];
-			const struct user *u = a->user;
-			if (ledger_account(config->ledger, u->user,
-				    u->source_host != NULL ? u->source_host : profile->source.host,
-				    u->target_user,
-				    u->target_host != NULL ? u->target_host : profile->target.host,
-				    false, &a->id, err) < 0)
-				return err_context(err, "user %s", u->user);
-		}
+	if (config->task == TASK_RUN && bind_to_ledger(local, err) < 0)
+		return -1;
 	if (ledger_accounts(config->ledger, &rows, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < local->account_count; i++) {

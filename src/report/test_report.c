@@ -95,17 +95,18 @@ add_item(struct bench *bench, uint64_t folder, uint32_t uid, enum item_state sta
 static void
 fill(struct bench *bench)
 {
+	struct ledger_bind rows[] = {
+		{ "ana@old", "old.example", "ana@new", "new.example", false, 0 },
+		{ "=bo@old", "old.example", "=bo@old", "new.example", false, 0 },
+	};
 	struct ledger *ledger = bench->ledger;
 	uint64_t run, folder;
 	unsigned round;
 
 	CHECK_INT(ledger_run_begin(ledger, &run, &round, NULL), 0);
-	CHECK_INT(ledger_account(ledger, "ana@old", "old.example", "ana@new", "new.example", false,
-			  &bench->ana, NULL),
-		0);
-	CHECK_INT(ledger_account(ledger, "=bo@old", "old.example", "=bo@old", "new.example", false,
-			  &bench->bo, NULL),
-		0);
+	CHECK_INT(ledger_bind_accounts(ledger, rows, 2, NULL), 0);
+	bench->ana = rows[0].id;
+	bench->bo = rows[1].id;
 	folder = add_folder(bench, bench->ana, "INBOX", "INBOX", 7, NULL);
 	add_item(bench, folder, 1, ITEM_LANDED, REASON_NONE, NULL);
 	add_item(bench, folder, 2, ITEM_LANDED, REASON_REPAIRED, NULL);
@@ -130,14 +131,14 @@ bench_open(struct bench *bench)
 {
 	char template[] = "/tmp/mailhaul-report-XXXXXX";
 	struct ledger_binding binding = { "acme", "imap", "old.example", 993, "imap", "new.example",
-		143 };
+		143, NULL, 0 };
 	struct err err = { 0 };
 
 	memset(bench, 0, sizeof *bench);
 	bench->dir = word(mkdtemp(template));
 	bench->path = path_join(bench->dir, "ledger.db");
 	profile_fill(&bench->profile);
-	CHECK_INT(ledger_open(bench->path, &binding, LEDGER_WRITE, false, &bench->ledger, &err), 0);
+	CHECK_INT(ledger_open(bench->path, &binding, LEDGER_WRITE, &bench->ledger, &err), 0);
 	fill(bench);
 	bench->source.ledger = bench->ledger;
 	bench->source.profile = &bench->profile;

@@ -70,8 +70,8 @@ runner_lock(const struct profile *profile, struct lock **lock_r, struct err *err
 }
 
 int
-runner_ledger(const struct profile *profile, enum ledger_mode mode, bool rebind,
-	struct ledger **ledger_r, struct err *err)
+runner_ledger(const struct profile *profile, enum ledger_mode mode, const char *const *rebind,
+	size_t rebind_count, struct ledger **ledger_r, struct err *err)
 {
 	struct ledger_binding binding = {
 		.profile = profile->name,
@@ -81,6 +81,8 @@ runner_ledger(const struct profile *profile, enum ledger_mode mode, bool rebind,
 		.target_type = profile->target.type,
 		.target_host = profile->target.host,
 		.target_port = profile->target.port,
+		.rebind = rebind,
+		.rebind_count = rebind_count,
 	};
 	char *path = runner_ledger_path(profile);
 	struct stat st;
@@ -90,8 +92,7 @@ runner_ledger(const struct profile *profile, enum ledger_mode mode, bool rebind,
 		ret = err_set(err, ERR_STATE_DIR, "profile %s has not run yet (no ledger %s)",
 			profile->name, path);
 	else
-		ret = ledger_open(
-			path, mode == LEDGER_READ ? NULL : &binding, mode, rebind, ledger_r, err);
+		ret = ledger_open(path, mode == LEDGER_READ ? NULL : &binding, mode, ledger_r, err);
 	free(path);
 	return ret;
 }

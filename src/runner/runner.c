@@ -85,6 +85,8 @@ start_engine(struct runner *runner, const struct runner_config *config, struct e
 		.task = TASK_RUN,
 		.only = config->only,
 		.only_count = config->only_count,
+		.rebind = config->rebind,
+		.rebind_count = config->rebind_count,
 		.jobs = config->jobs,
 	};
 
@@ -150,8 +152,8 @@ runner_start(const struct runner_config *config, struct lock **lock, struct runn
 	/* Before the first thread, which is the ledger's: each inherits the blocked signals. */
 	runner->listener = listener_new();
 	runner->lock_dir = runner_lock_dir();
-	if (runner_ledger(config->profile, LEDGER_WRITE, config->rebind, &runner->ledger, err) <
-			0 ||
+	if (runner_ledger(config->profile, LEDGER_WRITE, config->rebind, config->rebind_count,
+		    &runner->ledger, err) < 0 ||
 		file_mkdirs(runner->lock_dir, err) < 0 ||
 		make_run_directory(config->profile, &runner->directory, err) < 0 ||
 		open_log(runner, err) < 0 || start_engine(runner, config, err) < 0 ||

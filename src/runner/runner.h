@@ -36,10 +36,10 @@ void runner_soften(void);
 /* Makes the state directory (0700) and takes the profile's lock. ERR_LOCKED, ERR_STATE_DIR. */
 int runner_lock(const struct profile *profile, struct lock **lock_r, struct err *err);
 
-/* Opens the ledger; the binding comes from the profile. LEDGER_READ: ERR_STATE_DIR where there is
- * none yet. */
-int runner_ledger(const struct profile *profile, enum ledger_mode mode, bool rebind,
-	struct ledger **ledger_r, struct err *err);
+/* Opens the ledger; the binding comes from the profile, rebind as in struct ledger_binding.
+ * LEDGER_READ: ERR_STATE_DIR where there is none yet. */
+int runner_ledger(const struct profile *profile, enum ledger_mode mode, const char *const *rebind,
+	size_t rebind_count, struct ledger **ledger_r, struct err *err);
 
 /* All borrowed until runner_finish(), but the lock, which is taken. */
 struct runner_config {
@@ -48,8 +48,9 @@ struct runner_config {
 	struct secret *source_admin, *target_admin; /* NULL where none */
 	const char *const *only;
 	size_t only_count;
-	unsigned jobs; /* 0: the profile's */
-	bool rebind;
+	unsigned jobs;             /* 0: the profile's */
+	const char *const *rebind; /* new hosts and users that are those of the ledger */
+	size_t rebind_count;
 };
 
 struct runner;

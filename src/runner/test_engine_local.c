@@ -72,7 +72,7 @@ load(struct bench *bench)
 	CHECK_INT(users_load_csv(bench->profile->users.file, NULL, NULL, &bench->users, NULL, &err),
 		0);
 	CHECK_INT(file_mkdirs(bench->profile->state_dir, &err), 0);
-	CHECK_INT(runner_ledger(bench->profile, LEDGER_WRITE, false, &bench->ledger, &err), 0);
+	CHECK_INT(runner_ledger(bench->profile, LEDGER_WRITE, NULL, 0, &bench->ledger, &err), 0);
 	if (err.code != ERR_NONE)
 		printf("%s\n", err.text);
 	free(text);

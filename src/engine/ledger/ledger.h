@@ -29,6 +29,9 @@ struct ledger_binding {
 	unsigned source_port;
 	const char *target_type, *target_host;
 	unsigned target_port;
+	/* Sides, by their new host, that may differ from what the ledger was made with. */
+	const char *const *rebind;
+	size_t rebind_count;
 };
 
 enum ledger_mode {
@@ -38,9 +41,10 @@ enum ledger_mode {
 };
 
 /* Errors: ERR_LEDGER (not a ledger, newer version, damaged, read-only, disk full), ERR_BOUND (other
- * endpoints: the text names the difference) unless rebind. binding may be NULL for LEDGER_READ. */
+ * endpoints: the text names the difference). binding may be NULL for LEDGER_READ. A side that is
+ * rebound takes its accounts along to its new host. */
 int ledger_open(const char *path, const struct ledger_binding *binding, enum ledger_mode mode,
-	bool rebind, struct ledger **ledger_r, struct err *err);
+	struct ledger **ledger_r, struct err *err);
 /* Commits what is queued, checkpoints, closes; NULL is fine. -1 if that failed. */
 int ledger_close(struct ledger **ledger, struct err *err);
 /* Waits until everything queued so far is durable. */
@@ -91,11 +95,18 @@ struct ledger_account {
 	char *text;             /* what the report says, or NULL */
 	int64_t started, ended; /* of its last job */
 };
-/* Finds or makes the row; waits for the commit when it is new. ERR_BOUND when the source user is
- * there with another target (the text names both), or another source user has this target. */
-int ledger_account(struct ledger *ledger, const char *source_user, const char *source_host,
-	const char *target_user, const char *target_host, bool rebind, uint64_t *id_r,
-	struct err *err);
+/* An account as the user list has it; strings borrowed, a host NULL = "". */
+struct ledger_bind {
+	const char *source_user, *source_host, *target_user, *target_host;
+	bool rebind; /* the ledger's row of either side is this one, though the other side differs
+		      */
+	uint64_t id; /* result */
+};
+/* Finds or makes the rows, all in one commit, and waits for it. ERR_BOUND, and nothing is written,
+ * when a source user is there with another target (the text names both), or another source user
+ * has the target. */
+int ledger_bind_accounts(
+	struct ledger *ledger, struct ledger_bind *rows, size_t count, struct err *err);
 void ledger_account_state(struct ledger *ledger, uint64_t account, enum account_state state,
 	unsigned round, enum err_code reason, const char *text); /* queued */
 int ledger_accounts(struct ledger *ledger, struct ledger_account **accounts_r, size_t *count_r,

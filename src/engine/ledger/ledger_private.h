@@ -64,8 +64,10 @@ char *column_strdup(sqlite3_stmt *stmt, int at); /* NULL for NULL */
 
 /* schema.c. Creates or migrates (writer), or only checks (reader). */
 int schema_open(struct db *db, enum db_access access, struct err *err);
-int schema_bind(struct db *db, const struct ledger_binding *binding, enum ledger_mode mode,
-	bool rebind, struct err *err);
+
+/* bind.c. Against what the ledger was made with; noted where it is new. */
+int bind_endpoints(struct db *db, const struct ledger_binding *binding, enum ledger_mode mode,
+	struct err *err);
 
 /* Changes to counters that wait for the end of an operation. */
 struct delta {

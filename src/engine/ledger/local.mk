@@ -2,6 +2,7 @@
 noinst_LIBRARIES += src/engine/ledger/libledger.a
 src_engine_ledger_libledger_a_SOURCES = \
 	src/engine/ledger/admin.c \
+	src/engine/ledger/bind.c \
 	src/engine/ledger/blob.c \
 	src/engine/ledger/db.c \
 	src/engine/ledger/folder.c \

@@ -451,7 +451,7 @@ ledger_free(struct ledger *ledger)
 
 int
 ledger_open(const char *path, const struct ledger_binding *binding, enum ledger_mode mode,
-	bool rebind, struct ledger **ledger_r, struct err *err)
+	struct ledger **ledger_r, struct err *err)
 {
 	struct ledger *ledger = ledger_new(path, mode);
 	struct db *db = NULL;
@@ -465,8 +465,7 @@ ledger_open(const char *path, const struct ledger_binding *binding, enum ledger_
 		ret = open_writer(ledger, err);
 	}
 	if (ret == 0 && binding != NULL)
-		ret = schema_bind(
-			mode == LEDGER_READ ? db : &ledger->db, binding, mode, rebind, err);
+		ret = bind_endpoints(mode == LEDGER_READ ? db : &ledger->db, binding, mode, err);
 	if (db != NULL)
 		ledger_return(ledger, &db);
 	if (ret == 0 && mode != LEDGER_READ)

@@ -80,7 +80,7 @@ child(const char *path, int fd, uint32_t first, uint32_t batches)
 	uint64_t account, run;
 	unsigned round;
 
-	if (ledger_open(path, &test_binding, LEDGER_WRITE, false, &ledger, &err) < 0 ||
+	if (ledger_open(path, &test_binding, LEDGER_WRITE, &ledger, &err) < 0 ||
 		ledger_run_begin(ledger, &run, &round, &err) < 0)
 		_exit(3);
 	account = make_account(ledger, "ana");
@@ -230,7 +230,7 @@ read_behind(const char *path)
 	struct ledger_counts total;
 	struct err why = { 0 };
 
-	if (ledger_open(path, NULL, LEDGER_READ, false, &reader, &why) < 0) {
+	if (ledger_open(path, NULL, LEDGER_READ, &reader, &why) < 0) {
 		CHECK_INT(why.code, ERR_STATE_DIR); /* killed before there was a ledger */
 		return;
 	}

@@ -95,13 +95,11 @@ accounts(void)
 	CHECK_INT(make_account(f.ledger, "bo"), 2);
 	CHECK_INT(make_account(f.ledger, "ana"), 1);
 	/* The same user on another host is another user; hosts have no case. */
-	CHECK_OK(ledger_account(
-		f.ledger, "ana", "two.example", "x", "NEW.example", false, &id, &err));
+	CHECK_OK(bind_one(f.ledger, "ana", "two.example", "x", "NEW.example", false, &id, &err));
 	CHECK_INT(id, 3);
-	CHECK_OK(ledger_account(
-		f.ledger, "ana", "TWO.example", "x", "new.EXAMPLE", false, &id, &err));
+	CHECK_OK(bind_one(f.ledger, "ana", "TWO.example", "x", "new.EXAMPLE", false, &id, &err));
 	CHECK_INT(id, 3);
-	CHECK_OK(ledger_account(f.ledger, "eva", NULL, "eva", NULL, false, &id, &err));
+	CHECK_OK(bind_one(f.ledger, "eva", NULL, "eva", NULL, false, &id, &err));
 	CHECK_INT(id, 4);
 	ledger_account_state(f.ledger, 2, ACCOUNT_SCANNING, 4, ERR_NONE, NULL);
 	ledger_account_state(f.ledger, 1, ACCOUNT_COPYING, 4, ERR_NONE, NULL);
@@ -141,22 +139,21 @@ account_map(void)
 	begin(&f);
 	make_account(f.ledger, "ana");
 	make_account(f.ledger, "bo");
-	CHECK_FAILS(ledger_account(f.ledger, "ana", "old.example", "anna", "new.example", false,
-			    &id, &err),
+	CHECK_FAILS(
+		bind_one(f.ledger, "ana", "old.example", "anna", "new.example", false, &id, &err),
 		ERR_BOUND, "ana-new on new.example in this ledger, now to anna");
-	CHECK_FAILS(ledger_account(f.ledger, "eva", "old.example", "bo-new", "new.example", false,
-			    &id, &err),
+	CHECK_FAILS(
+		bind_one(f.ledger, "eva", "old.example", "bo-new", "new.example", false, &id, &err),
 		ERR_BOUND, "bo-new is the target of bo");
 	CHECK_INT(id, 0);
-	CHECK_OK(ledger_account(
-		f.ledger, "ana", "old.example", "anna", "new.example", true, &id, &err));
+	CHECK_OK(bind_one(f.ledger, "ana", "old.example", "anna", "new.example", true, &id, &err));
 	CHECK_INT(id, 1);
-	CHECK_OK(ledger_account(
-		f.ledger, "bob", "old.example", "bo-new", "new.example", true, &id, &err));
+	CHECK_OK(
+		bind_one(f.ledger, "bob", "old.example", "bo-new", "new.example", true, &id, &err));
 	CHECK_INT(id, 2);
 	/* Two rows cannot become one. */
-	CHECK_FAILS(ledger_account(f.ledger, "ana", "old.example", "bo-new", "new.example", true,
-			    &id, &err),
+	CHECK_FAILS(
+		bind_one(f.ledger, "ana", "old.example", "bo-new", "new.example", true, &id, &err),
 		ERR_BOUND, "the ledger's target of bob");
 	CHECK_OK(ledger_accounts(f.ledger, &list, &count, &err));
 	CHECK_INT(count, 2);
@@ -410,24 +407,25 @@ binding(void)
 		struct ledger_binding binding;
 		const char *words; /* NULL: no refusal */
 	} cases[] = {
-		{ { "acme", "imap", "old.example", 993, "imap", "new.example", 143 }, NULL },
-		{ { "renamed", "imap", "OLD.example", 993, "imap", "new.example", 143 }, NULL },
-		{ { "acme", "ews", "old.example", 993, "imap", "new.example", 143 },
+		{ { "acme", "imap", "old.example", 993, "imap", "new.example", 143, NULL, 0 },
+			NULL },
+		{ { "renamed", "imap", "OLD.example", 993, "imap", "new.example", 143, NULL, 0 },
+			NULL },
+		{ { "acme", "ews", "old.example", 993, "imap", "new.example", 143, NULL, 0 },
 			"source type imap, the profile now says ews" },
-		{ { "acme", "imap", "older.example", 993, "imap", "new.example", 143 },
+		{ { "acme", "imap", "older.example", 993, "imap", "new.example", 143, NULL, 0 },
 			"source host old.example, the profile now says older.example" },
-		{ { "acme", "imap", "old.example", 143, "imap", "new.example", 143 },
+		{ { "acme", "imap", "old.example", 143, "imap", "new.example", 143, NULL, 0 },
 			"source port 993" },
-		{ { "acme", "imap", "old.example", 993, "kerio", "new.example", 143 },
+		{ { "acme", "imap", "old.example", 993, "kerio", "new.example", 143, NULL, 0 },
 			"target type" },
-		{ { "acme", "imap", "old.example", 993, "imap", "x.example", 143 }, "target host" },
-		{ { "acme", "imap", "old.example", 993, "imap", "new.example", 993 },
+		{ { "acme", "imap", "old.example", 993, "imap", "x.example", 143, NULL, 0 },
+			"target host" },
+		{ { "acme", "imap", "old.example", 993, "imap", "new.example", 993, NULL, 0 },
 			"target port" },
 	};
 	struct fixture f = { 0 };
-	struct ledger_event *list;
 	struct ledger *other;
-	size_t count;
 
 	begin(&f);
 	CHECK_OK(ledger_close(&f.ledger, &err));
@@ -437,25 +435,114 @@ binding(void)
 		for (int mode = LEDGER_WRITE; mode <= LEDGER_READ; mode++) {
 			if (cases[i].words != NULL) {
 				CHECK_FAILS(ledger_open(f.place.path, b, (enum ledger_mode)mode,
-						    false, &other, &err),
+						    &other, &err),
 					ERR_BOUND, cases[i].words);
 				continue;
 			}
-			CHECK_OK(ledger_open(
-				f.place.path, b, (enum ledger_mode)mode, false, &other, &err));
+			CHECK_OK(
+				ledger_open(f.place.path, b, (enum ledger_mode)mode, &other, &err));
 			CHECK_OK(ledger_close(&other, &err));
 		}
 	}
-	CHECK_OK(ledger_open(f.place.path, &cases[6].binding, LEDGER_WRITE, true, &other, &err));
-	CHECK_OK(ledger_events(other, 0, 0, 0, &list, &count, &err));
-	CHECK_INT(count, 1);
-	CHECK_STR(list[0].text, "rebound: target host was new.example, is now x.example");
+	f.ledger = must_open(f.place.path, LEDGER_WRITE);
+	end(&f);
+}
+
+/* A side that is named goes on under its new host, with its accounts; the other one does not. */
+static void
+rebinding(void)
+{
+	const char *names[] = { "X.example" };
+	const struct ledger_binding moved = { "acme", "imap", "old.example", 993, "kerio",
+		"x.example", 993, names, 1 };
+	struct ledger_binding both = moved;
+	struct fixture f = { 0 };
+	struct ledger_account *accounts;
+	struct ledger_event *list;
+	struct ledger *other;
+	uint64_t id, elsewhere;
+	size_t count;
+
+	begin(&f);
+	make_account(f.ledger, "ana");
+	CHECK_OK(bind_one(f.ledger, "bo", NULL, "bo", "third.example", false, &elsewhere, &err));
+	CHECK_OK(ledger_close(&f.ledger, &err));
+	both.source_host = "y.example";
+	CHECK_FAILS(ledger_open(f.place.path, &both, LEDGER_WRITE, &other, &err), ERR_BOUND,
+		"--rebind y.example");
+	CHECK_OK(ledger_open(f.place.path, &moved, LEDGER_WRITE, &f.ledger, &err));
+	CHECK_OK(ledger_events(f.ledger, 0, 0, 0, &list, &count, &err));
+	CHECK_INT(count, 3);
+	CHECK_STR(list[1].text, "rebound: target host was new.example, is now x.example");
 	ledger_events_free(list, count);
-	CHECK_OK(ledger_close(&other, &err));
-	CHECK_FAILS(ledger_open(f.place.path, &test_binding, LEDGER_WRITE, false, &other, &err),
-		ERR_BOUND, "target host x.example");
+	CHECK_OK(ledger_accounts(f.ledger, &accounts, &count, &err));
+	CHECK_INT(count, 2);
+	CHECK_STR(accounts[0].target_host, "x.example");
+	CHECK_STR(accounts[0].source_host, "old.example");
+	CHECK_STR(accounts[1].target_host, "third.example");
+	ledger_accounts_free(accounts, count);
 	CHECK_OK(
-		ledger_open(f.place.path, &cases[6].binding, LEDGER_WRITE, false, &f.ledger, &err));
+		bind_one(f.ledger, "ana", "old.example", "ana-new", "x.example", false, &id, &err));
+	CHECK_INT(id, 1);
+	CHECK_OK(ledger_close(&f.ledger, &err));
+	CHECK_FAILS(ledger_open(f.place.path, &test_binding, LEDGER_WRITE, &other, &err), ERR_BOUND,
+		"target type kerio");
+	CHECK_OK(ledger_open(f.place.path, &moved, LEDGER_WRITE, &f.ledger, &err));
+	end(&f);
+}
+
+/* Accounts of the new host that are there already would become one with those of the old. */
+static void
+rebinding_onto(void)
+{
+	const char *names[] = { "x.example" };
+	const struct ledger_binding moved = { "acme", "imap", "old.example", 993, "imap",
+		"x.example", 143, names, 1 };
+	struct fixture f = { 0 };
+	struct ledger *other;
+	uint64_t id;
+
+	begin(&f);
+	make_account(f.ledger, "ana");
+	CHECK_OK(bind_one(f.ledger, "bo", "old.example", "ana-new", "x.example", false, &id, &err));
+	CHECK_OK(ledger_close(&f.ledger, &err));
+	CHECK_FAILS(ledger_open(f.place.path, &moved, LEDGER_WRITE, &other, &err), ERR_BOUND,
+		"would be one");
+	f.ledger = must_open(f.place.path, LEDGER_WRITE);
+	CHECK_OK(bind_one(
+		f.ledger, "ana", "old.example", "ana-new", "new.example", false, &id, &err));
+	CHECK_INT(id, 1);
+	end(&f);
+}
+
+/* All or nothing, in one commit. */
+static void
+many_accounts(void)
+{
+	struct ledger_bind rows[] = {
+		{ "ana", "old.example", "ana-new", "new.example", false, 0 },
+		{ "cy", "old.example", "cy", "new.example", false, 0 },
+		{ "bo", "old.example", "bob", "new.example", false, 0 },
+		{ "di", "old.example", "di", "new.example", false, 0 },
+	};
+	struct fixture f = { 0 };
+	struct ledger_account *list;
+	size_t count;
+
+	begin(&f);
+	make_account(f.ledger, "ana");
+	make_account(f.ledger, "bo");
+	CHECK_FAILS(ledger_bind_accounts(f.ledger, rows, 4, &err), ERR_BOUND, "--rebind bo if");
+	CHECK_OK(ledger_accounts(f.ledger, &list, &count, &err));
+	CHECK_INT(count, 2);
+	ledger_accounts_free(list, count);
+	rows[2].rebind = true;
+	CHECK_OK(ledger_bind_accounts(f.ledger, rows, 4, &err));
+	CHECK_INT(rows[0].id, 1);
+	CHECK_INT(rows[1].id, 3);
+	CHECK_INT(rows[2].id, 2);
+	CHECK_INT(rows[3].id, 4);
+	CHECK_OK(ledger_bind_accounts(f.ledger, NULL, 0, &err));
 	end(&f);
 }
 
@@ -466,27 +553,19 @@ reading_beside(void)
 	struct ledger *reader = NULL;
 	struct ledger_item row = make_item(1, ITEM_LANDED, 5);
 	struct ledger_counts counts;
-	uint64_t id = 0;
 
 	place_make(&f.place);
-	CHECK_FAILS(ledger_open(f.place.path, NULL, LEDGER_READ, false, &reader, &err),
-		ERR_STATE_DIR, "no ledger yet");
+	CHECK_FAILS(ledger_open(f.place.path, NULL, LEDGER_READ, &reader, &err), ERR_STATE_DIR,
+		"no ledger yet");
 	CHECK_INT(access(f.place.path, F_OK), -1);
 	f.ledger = must_open(f.place.path, LEDGER_WRITE);
 	make_account(f.ledger, "ana");
 	make_folder(f.ledger, 1, "INBOX");
-	CHECK_OK(ledger_open(f.place.path, NULL, LEDGER_READ, false, &reader, &err));
+	CHECK_OK(ledger_open(f.place.path, NULL, LEDGER_READ, &reader, &err));
 	ledger_items_put(f.ledger, 1, &row, 1);
 	CHECK_OK(ledger_flush(f.ledger, &err));
 	CHECK_OK(ledger_totals(reader, 0, &counts, &err));
 	CHECK_INT(counts.by_state[ITEM_LANDED], 1);
-	CHECK_OK(ledger_account(
-		reader, "ana", "old.example", "ana-new", "new.example", false, &id, &err));
-	CHECK_INT(id, 1);
-	CHECK_FAILS(
-		ledger_account(reader, "bo", "old.example", "bo", "new.example", false, &id, &err),
-		ERR_LEDGER, "only read");
-	CHECK_OK(ledger_check(reader, &err));
 	ledger_items_put(reader, 1, &row, 1);
 	CHECK_FAILS(ledger_check(reader, &err), ERR_LEDGER, "to read only");
 	CHECK_OK(ledger_close(&reader, &err));
@@ -527,7 +606,10 @@ main(void)
 	RUN(events);
 	RUN(retry);
 	RUN(held);
+	RUN(many_accounts);
 	RUN(binding);
+	RUN(rebinding);
+	RUN(rebinding_onto);
 	RUN(reading_beside);
 	RUN(in_memory);
 	return test_done();

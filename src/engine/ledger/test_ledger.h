@@ -63,7 +63,7 @@ must_open(const char *path, enum ledger_mode mode)
 	struct ledger *ledger = NULL;
 	struct err err = { 0 };
 
-	if (ledger_open(path, &test_binding, mode, false, &ledger, &err) < 0) {
+	if (ledger_open(path, &test_binding, mode, &ledger, &err) < 0) {
 		printf("cannot open: %s\n", err.text);
 		abort();
 	}
@@ -92,6 +92,18 @@ must_open(const char *path, enum ledger_mode mode)
 		}                                                                                  \
 	} while (0)
 
+static inline int
+bind_one(struct ledger *ledger, const char *source_user, const char *source_host,
+	const char *target_user, const char *target_host, bool rebind, uint64_t *id_r,
+	struct err *e)
+{
+	struct ledger_bind row = { source_user, source_host, target_user, target_host, rebind, 0 };
+	int ret = ledger_bind_accounts(ledger, &row, 1, e);
+
+	*id_r = row.id;
+	return ret;
+}
+
 static inline uint64_t
 make_account(struct ledger *ledger, const char *user)
 {
@@ -100,8 +112,7 @@ make_account(struct ledger *ledger, const char *user)
 	uint64_t id = 0;
 
 	snprintf(target, sizeof(target), "%s-new", user);
-	if (ledger_account(ledger, user, "old.example", target, "new.example", false, &id, &err) <
-		0) {
+	if (bind_one(ledger, user, "old.example", target, "new.example", false, &id, &err) < 0) {
 		printf("no account: %s\n", err.text);
 		abort();
 	}

@@ -67,9 +67,8 @@ refused(const char *path, enum err_code code, const char *words)
 {
 	struct ledger *ledger = NULL;
 
-	CHECK_FAILS(
-		ledger_open(path, &test_binding, LEDGER_WRITE, false, &ledger, &err), code, words);
-	CHECK_FAILS(ledger_open(path, NULL, LEDGER_READ, false, &ledger, &err), code, words);
+	CHECK_FAILS(ledger_open(path, &test_binding, LEDGER_WRITE, &ledger, &err), code, words);
+	CHECK_FAILS(ledger_open(path, NULL, LEDGER_READ, &ledger, &err), code, words);
 }
 
 static void
@@ -91,13 +90,13 @@ foreign_files(void)
 	sql(place.path, "PRAGMA application_id = 77; DROP TABLE bookmarks");
 	refused(place.path, ERR_LEDGER, "another program's database");
 	CHECK_INT(truncate(place.path, 0), 0);
-	CHECK_FAILS(ledger_open(place.path, NULL, LEDGER_READ, false, &f.ledger, &err),
-		ERR_STATE_DIR, "no ledger yet");
+	CHECK_FAILS(ledger_open(place.path, NULL, LEDGER_READ, &f.ledger, &err), ERR_STATE_DIR,
+		"no ledger yet");
 	f.place = place;
 	f.ledger = must_open(place.path, LEDGER_WRITE); /* a crash left it empty */
 	end(&f);
-	CHECK_FAILS(ledger_open("/nonexistent/ledger.db", &test_binding, LEDGER_WRITE, false,
-			    &f.ledger, &err),
+	CHECK_FAILS(
+		ledger_open("/nonexistent/ledger.db", &test_binding, LEDGER_WRITE, &f.ledger, &err),
 		ERR_LEDGER, "cannot create the ledger /nonexistent/ledger.db");
 }
 
@@ -180,10 +179,10 @@ damaged_pages(void)
 	CHECK_INT(stat(f.place.path, &st), 0);
 	for (off_t at = sizeof(noise); at < st.st_size; at += (off_t)sizeof(noise))
 		write_file(f.place.path, noise, sizeof(noise), at);
-	CHECK_OK(ledger_open(f.place.path, NULL, LEDGER_READ, false, &f.ledger, &err));
+	CHECK_OK(ledger_open(f.place.path, NULL, LEDGER_READ, &f.ledger, &err));
 	CHECK_FAILS(ledger_items(f.ledger, 1, 1, 9, 0, &rows, &count, &err), ERR_LEDGER, "damaged");
 	CHECK_OK(ledger_close(&f.ledger, &err));
-	CHECK_FAILS(ledger_open(f.place.path, &test_binding, LEDGER_WRITE, false, &f.ledger, &err),
+	CHECK_FAILS(ledger_open(f.place.path, &test_binding, LEDGER_WRITE, &f.ledger, &err),
 		ERR_LEDGER, "damaged");
 	place_remove(&f.place);
 }
@@ -222,8 +221,7 @@ stays_failed(struct ledger **ledger, const char *words)
 	CHECK_FAILS(ledger_intend(*ledger, &batch, &id, &ticket, &err), ERR_LEDGER, words);
 	CHECK_FAILS(ledger_folder_put(*ledger, &folder, &err), ERR_LEDGER, words);
 	CHECK_FAILS(ledger_items(*ledger, 1, 1, 9, 0, &rows, &count, &err), ERR_LEDGER, words);
-	CHECK_FAILS(
-		ledger_account(*ledger, "a", "b", "c", "d", false, &id, &err), ERR_LEDGER, words);
+	CHECK_FAILS(bind_one(*ledger, "a", "b", "c", "d", false, &id, &err), ERR_LEDGER, words);
 	CHECK_INT(ledger_act_state(*ledger, 1, "a", "b"), -1);
 	ledger_run_end(*ledger, 1, 0);
 	CHECK_FAILS(ledger_close(ledger, &err), ERR_LEDGER, words);
@@ -361,7 +359,7 @@ reads_or_says_why(const char *path)
 	struct err why;
 	size_t count;
 
-	if (ledger_open(path, NULL, LEDGER_READ, false, &ledger, &why) < 0) {
+	if (ledger_open(path, NULL, LEDGER_READ, &ledger, &why) < 0) {
 		CHECK_INT(why.code, ERR_LEDGER);
 		CHECK(strstr(why.text, path) != NULL);
 		return;
@@ -385,15 +383,15 @@ unprivileged(void)
 		CHECK_INT(seteuid(NOBODY), 0);
 	}
 	CHECK_INT(chmod(place.dir, 0500), 0);
-	CHECK_FAILS(ledger_open(place.path, &test_binding, LEDGER_WRITE, false, &ledger, &err),
-		ERR_LEDGER, "cannot create the ledger");
+	CHECK_FAILS(ledger_open(place.path, &test_binding, LEDGER_WRITE, &ledger, &err), ERR_LEDGER,
+		"cannot create the ledger");
 	CHECK_INT(chmod(place.dir, 0700), 0);
 	ledger = must_open(place.path, LEDGER_WRITE);
 	make_account(ledger, "ana");
 	CHECK_OK(ledger_close(&ledger, &err));
 	CHECK_INT(chmod(place.path, 0400), 0);
-	CHECK_FAILS(ledger_open(place.path, &test_binding, LEDGER_WRITE, false, &ledger, &err),
-		ERR_LEDGER, "read-only");
+	CHECK_FAILS(ledger_open(place.path, &test_binding, LEDGER_WRITE, &ledger, &err), ERR_LEDGER,
+		"read-only");
 	CHECK_INT(chmod(place.path, 0000), 0);
 	refused(place.path, ERR_LEDGER, "cannot open the ledger");
 	CHECK_INT(chmod(place.path, 0600), 0);
