@@ -228,6 +228,9 @@ def test_pause_resume_stop(bench):
     world = World(bench, users=3, each=100, slow=True)
     world.detach()
     wait_for(lambda: world.stored() >= 3, 20, "the first messages")
+    for command in "pause", "stop", "skip", "resume":
+        check_in("no mailbox of this run matches x*",
+                 world.call(command, "PROFILE", "--only", "x*", expect=USAGE))
     world.call("pause", "PROFILE", "--only", "u1")
     status = world.wait_status(
         lambda s: state(s, "u1") == "paused" and state(s, "u2") == "copying", "u1 paused")

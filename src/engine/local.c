@@ -358,27 +358,33 @@ cut_sessions(struct local *local)
 				cancel_fire(local->accounts[i].cancel[s]);
 }
 
-static void
-command_accounts(struct local *local, const struct command *command)
+/* How many accounts it was for. */
+static uint64_t
+command_accounts(struct local *local, const struct command *command, struct err *err)
 {
 	bool all = command->account == 0 && command->glob[0] == '\0';
+	uint64_t count = 0;
 
 	if (command->kind == CMD_STOP && all) {
 		if (local->stopping)
 			cut_sessions(local);
 		local->stopping = true;
-		return;
+		return local->account_count;
 	}
 	for (size_t i = 0; i < local->account_count; i++) {
 		struct account *a = &local->accounts[i];
 		if (!matches(a, command))
 			continue;
+		count++;
 		control(local, a,
 			command->kind == CMD_PAUSE  ? CONTROL_PAUSE
 			: command->kind == CMD_STOP ? CONTROL_STOP
 			: command->kind == CMD_SKIP ? CONTROL_SKIP
 						    : CONTROL_GO);
 	}
+	if (count == 0 && !all)
+		err_set(err, ERR_USAGE, "no mailbox of this run matches %s", command->glob);
+	return count;
 }
 
 /* Failed items go from the ledger; accounts that had ended are worked on again. */
@@ -443,7 +449,7 @@ local_send(struct engine *engine, const struct command *command)
 	case CMD_RESUME:
 	case CMD_STOP:
 	case CMD_SKIP:
-		command_accounts(local, command);
+		changed = command_accounts(local, command, &err);
 		break;
 	case CMD_JOBS:
 		set_jobs(local, command->value);
@@ -459,7 +465,9 @@ local_send(struct engine *engine, const struct command *command)
 	}
 	pthread_cond_broadcast(&local->changed);
 	pthread_mutex_unlock(&local->lock);
-	if (command->kind == CMD_RETRY && command_retry(local, command, &changed, &err) < 0)
+	if (command->kind == CMD_RETRY)
+		(void)command_retry(local, command, &changed, &err);
+	if (err.code != ERR_NONE)
 		local_event(local, ENGINE_ANSWER, NULL, NULL, err.code, id, 0, err.text);
 	else
 		local_event(local, ENGINE_ANSWER, NULL, NULL, ERR_NONE, id, changed, "");

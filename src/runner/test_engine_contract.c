@@ -260,12 +260,12 @@ test_refusal_is_answered(void)
 	struct bench bench;
 
 	bench_open(&bench);
-	fake_engine_answer(bench.fake, ERR_USAGE, "no account matches nobody");
+	fake_engine_answer(bench.fake, ERR_USAGE, "no mailbox of this run matches nobody");
 	id = engine_send(bench.view, &skip);
 	await_events(bench.view, &after, &answer, 1);
 	CHECK_INT(answer.id, id);
 	CHECK_INT(answer.code, ERR_USAGE);
-	CHECK_STR(answer.text, "no account matches nobody");
+	CHECK_STR(answer.text, "no mailbox of this run matches nobody");
 	bench_close(&bench);
 }
 
