@@ -510,6 +510,29 @@ def test_source_folder_made_anew(bench):
     haul.must_move_nothing("ann")
 
 
+@test(timeout=120)
+def test_killed_while_rows_are_found_again(bench):
+    """A folder with another UIDVALIDITY full of equal messages: death between any two commits of
+    the search gives none of them to two rows, and nothing is sent again."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    count = 4000
+    fill_account(source, "ann", [Box("Work", [Mail(plain(7).body, (), 1420452000)] * count)])
+    haul = Haul(bench, source, target, run={"log_level": "warn"})
+    haul.run()
+    deaths = 0
+    for commit in range(3, 11):
+        Hand(source).remake("Work")
+        deaths += haul.die_at("commit:%d" % commit)
+        haul.run(expect=(0, 2))
+        check_equal(len(content(target)["Work"]), count, "messages after death at %d" % commit)
+        report = haul.report()
+        check_sums(report)
+        check_equal((report["totals"]["gone"], report["totals"]["copied"]), (0, count), "gone")
+    check(deaths >= 4, "only %d deaths" % deaths)
+    haul.must_move_nothing("ann")
+
+
 @test(timeout=60)
 def test_target_folder_made_anew(bench):
     """Another UIDVALIDITY at the target: what lies there is found, what does not stays away."""

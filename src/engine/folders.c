@@ -389,6 +389,17 @@ settle_rows(struct prepare *p, struct err *err)
 	return ledger_doubts(job->ledger, job->account->id, &p->doubts, &p->doubt_count, err);
 }
 
+/* A row whose items were being looked for in a folder of another UIDVALIDITY when the run ended:
+ * prepare_folder() goes on with it. */
+static bool
+is_rematched(const struct prepare *p, const struct ledger_folder *row)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (p->rows[i].rematch == row->id)
+			return true;
+	return false;
+}
+
 /* Renames first, so that a name which another folder bears by now is told from a folder that was
  * made anew (its rows are looked for in it: rematch.c). */
 static int
@@ -397,7 +408,7 @@ follow_rows(struct prepare *p, struct err *err)
 	for (size_t i = 0; i < p->row_count; i++) {
 		struct ledger_folder *row = &p->rows[i];
 		const struct folder *now = NULL;
-		if (is_in_place(p, row) && row->gone_round == 0)
+		if ((is_in_place(p, row) && row->gone_round == 0) || is_rematched(p, row))
 			continue;
 		if (is_in_place(p, row)) {
 			if (there_again(p, row, err) < 0)
@@ -414,7 +425,7 @@ follow_rows(struct prepare *p, struct err *err)
 		struct ledger_folder *row = &p->rows[i];
 		const struct folder *now =
 			folder_list_find(&p->job->source_folders, row->source_key);
-		if (row->gone_round != 0 || is_in_place(p, row) ||
+		if (row->gone_round != 0 || is_in_place(p, row) || is_rematched(p, row) ||
 			(is_listed(now) && !is_taken(p, now)))
 			continue;
 		if (say_gone(p, row, err) < 0)
@@ -481,6 +492,15 @@ row_of(struct prepare *p, const struct folder *source, bool same_uidvalidity)
 		if (row_is_current(row, source) && same == same_uidvalidity && row->gone_round == 0)
 			return row;
 	}
+	return NULL;
+}
+
+static struct ledger_folder *
+row_by_id(struct prepare *p, uint64_t id)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (id != 0 && p->rows[i].id == id)
+			return &p->rows[i];
 	return NULL;
 }
 
@@ -675,7 +695,7 @@ make_missing(struct prepare *p, struct err *err)
 /* ---- the rows ---- */
 
 static int
-new_row(struct job *job, struct work_folder *wf, struct err *err)
+new_row(struct job *job, struct work_folder *wf, const struct ledger_folder *old, struct err *err)
 {
 	struct ledger_folder *row = &wf->row;
 
@@ -689,6 +709,7 @@ new_row(struct job *job, struct work_folder *wf, struct err *err)
 	row->target_uidvalidity = wf->target.uidvalidity;
 	row->target_bound = wf->target.uidnext > 0 ? wf->target.uidnext - 1 : 0;
 	row->target_foreign = wf->target.messages;
+	row->rematch = old != NULL ? old->id : 0;
 	return ledger_folder_put(job->ledger, row, err);
 }
 
@@ -708,7 +729,8 @@ prepare_folder(
 	struct job *job = p->job;
 	const struct folder *there = folder_list_find(&job->target_folders, pf->target.key);
 	struct ledger_folder *row = row_of(p, &pf->source, true);
-	struct ledger_folder *old = row_of(p, &pf->source, false);
+	struct ledger_folder *old =
+		row != NULL ? row_by_id(p, row->rematch) : row_of(p, &pf->source, false);
 
 	wf->plan = pf;
 	wf->source = pf->source;
@@ -724,7 +746,7 @@ prepare_folder(
 		if (wf->row.target_uidvalidity != there->uidvalidity && there->uidvalidity != 0 &&
 			rematch_target(job, wf, there->uidvalidity, err) < 0)
 			return -1;
-	} else if (new_row(job, wf, err) < 0) {
+	} else if (new_row(job, wf, old, err) < 0) {
 		return -1;
 	}
 	return old != NULL ? rematch_source(job, wf, old, err) : 0;

@@ -113,7 +113,7 @@ put_row(struct ledger *ledger, const char *sql, const struct ledger_folder *f, s
 	bind_text(stmt, 11, f->renamed_from);
 	bind_int(stmt, 12, f->gone_round);
 	bind_int(stmt, 13, f->scanned_round);
-	bind_int(stmt, 14, f->watch);
+	bind_u64(stmt, 14, f->rematch);
 	if (f->id != 0)
 		bind_u64(stmt, 15, f->id);
 	return db_run(&ledger->db, stmt, err);
@@ -125,7 +125,7 @@ put_new(struct ledger *ledger, struct ledger_folder *folder, struct err *err)
 	static const char insert[] =
 		"INSERT INTO folder(account, source_key, source_name, source_uidvalidity,"
 		" source_mailboxid, target_key, target_name, target_uidvalidity, target_bound,"
-		" target_foreign, renamed_from, gone_round, scanned_round, watch)"
+		" target_foreign, renamed_from, gone_round, scanned_round, rematch)"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 	static const char count[] = "INSERT INTO folder_count(folder) VALUES(?1)";
 	sqlite3_stmt *stmt;
@@ -146,7 +146,7 @@ apply_put(struct ledger *ledger, struct op *op, struct err *err)
 		" source_uidvalidity = ?4, source_mailboxid = ?5, target_key = ?6,"
 		" target_name = ?7, target_uidvalidity = ?8, target_bound = ?9,"
 		" target_foreign = ?10, renamed_from = ?11, gone_round = ?12,"
-		" scanned_round = ?13, watch = ?14 WHERE id = ?15";
+		" scanned_round = ?13, rematch = ?14 WHERE id = ?15";
 	struct put *put = ((struct call_op *)op)->context;
 
 	if (put->folder->id == 0)

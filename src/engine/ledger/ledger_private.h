@@ -176,7 +176,7 @@ int row_folder(struct db *db, sqlite3_stmt *stmt, struct ledger_folder *folder_r
 #define ROW_FOLDER_COLUMNS                                                                         \
 	"folder.id, folder.account, source_key, source_name, source_uidvalidity, "                 \
 	"source_mailboxid, target_key, target_name, target_uidvalidity, target_bound, "            \
-	"target_foreign, renamed_from, gone_round, scanned_round, watch, " ROW_COUNT_COLUMNS
+	"target_foreign, renamed_from, gone_round, scanned_round, rematch, " ROW_COUNT_COLUMNS
 #define ROW_FOLDER_TABLES "folder JOIN folder_count ON folder_count.folder = folder.id"
 #define ROW_FOLDER_COUNTS 15 /* where the counters begin among the columns */
 #define ROW_COUNT_COLUMNS                                                                          \

@@ -71,8 +71,12 @@ static const char version_1[] =
 	"CREATE TABLE host(name TEXT PRIMARY KEY COLLATE NOCASE, longest_ms INTEGER NOT NULL)"
 	" WITHOUT ROWID;";
 
+/* A column that nothing used becomes one that something needs. */
+static const char version_2[] = "ALTER TABLE folder RENAME COLUMN watch TO rematch;"
+				"UPDATE folder SET rematch = 0;";
+
 /* migrations[n] leads from version n to n + 1. */
-static const char *const migrations[] = { version_1 };
+static const char *const migrations[] = { version_1, version_2 };
 #define SCHEMA_VERSION ((int64_t)(sizeof(migrations) / sizeof(migrations[0])))
 
 struct version {
