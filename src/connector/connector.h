@@ -46,7 +46,6 @@ struct session_env {
 	const struct cancel *cancel;
 	struct log *log;     /* may be NULL */
 	const char *account; /* for log lines */
-	unsigned linger_ms;  /* see conn_open() */
 };
 
 enum fetch_what {

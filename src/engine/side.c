@@ -6,11 +6,6 @@
 
 #include "base/banned.h"
 
-/* How long the kernel may wait for the target to take bytes: less than the second look waits, and
- * never so little that a busy server looks dead. */
-#define LINGER_MS_MIN 3000u
-#define LINGER_MS_MAX 8000u
-
 /* Who logs in: the row's own password, else the admin, else (target) the source's password. */
 static void
 choose_login(struct side *side, const struct profile_side *conf, const char *user,
@@ -68,7 +63,6 @@ int
 side_open(struct job *job, struct side *side, struct err *err)
 {
 	struct session_env env = { 0 };
-	unsigned settle = job->run->settle_wait_ms;
 
 	if (side->c == NULL)
 		return err_set(err, ERR_INTERNAL, "no connector for this type of server");
@@ -81,11 +75,6 @@ side_open(struct job *job, struct side *side, struct err *err)
 	env.cancel = side->cancel;
 	env.log = job->log;
 	env.account = job->name;
-	env.linger_ms = settle / 5 * 4;
-	if (env.linger_ms < LINGER_MS_MIN)
-		env.linger_ms = LINGER_MS_MIN;
-	else if (env.linger_ms > LINGER_MS_MAX)
-		env.linger_ms = LINGER_MS_MAX;
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
 		return err_context(err, "%s %s", side == &job->source ? "source" : "target",
 			side->endpoint.host);

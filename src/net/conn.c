@@ -351,20 +351,19 @@ handshake(struct conn *conn)
 }
 
 static void
-set_linger(struct conn *conn, unsigned linger_ms)
+set_linger(struct conn *conn)
 {
 	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-	if (linger_ms == 0 || conn->ep->readonly)
+	if (conn->ep->readonly)
 		return;
 	(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	(void)setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &linger_ms, sizeof(linger_ms));
 	conn->lingers = true;
 }
 
 int
-conn_open(const struct endpoint *ep, const struct cancel *cancel, unsigned linger_ms,
-	struct conn **conn_r, struct err *err)
+conn_open(const struct endpoint *ep, const struct cancel *cancel, struct conn **conn_r,
+	struct err *err)
 {
 	struct conn *conn = xcalloc(1, sizeof(*conn));
 	int ret = -1;
@@ -378,7 +377,7 @@ conn_open(const struct endpoint *ep, const struct cancel *cancel, unsigned linge
 	conn->fd = net_dial(conn->host, ep->port, ep->timeout_ms, cancel, conn->name, err);
 	if (conn->fd < 0)
 		goto out;
-	set_linger(conn, linger_ms);
+	set_linger(conn);
 	if (ep->security == NET_TLS && handshake(conn) != 0) {
 		report(conn, err);
 		goto out;

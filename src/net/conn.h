@@ -19,13 +19,13 @@ struct conn;
 
 /* Resolves, connects (all addresses in turn, TCP_NODELAY, keep-alive probes), and for NET_TLS
  * shakes hands and verifies as the endpoint says (chain, host name or address, floor, pin). A
- * target's socket (not ep->readonly) gets SO_LINGER 0 and TCP_USER_TIMEOUT = linger_ms, so that
- * nothing more leaves our kernel after our death; a clean conn_close() first waits for the data
- * to be taken (shutdown). linger_ms 0 = neither. ep and cancel are borrowed until close.
- * Errors: ERR_DNS, ERR_CONNECT, ERR_TLS, ERR_CERT (text says which check failed and shows the
- * certificate's names, its end, and its SPKI pin as base64), ERR_TIMEOUT, ERR_CANCELLED. */
-int conn_open(const struct endpoint *ep, const struct cancel *cancel, unsigned linger_ms,
-	struct conn **conn_r, struct err *err);
+ * target's socket (not ep->readonly) gets SO_LINGER 0, so that nothing more leaves our kernel after
+ * our death; a clean conn_close() first waits for the data to be taken (shutdown). ep and cancel
+ * are borrowed until close. Errors: ERR_DNS, ERR_CONNECT, ERR_TLS, ERR_CERT (text says which check
+ * failed and shows the certificate's names, its end, and its SPKI pin as base64), ERR_TIMEOUT,
+ * ERR_CANCELLED. */
+int conn_open(const struct endpoint *ep, const struct cancel *cancel, struct conn **conn_r,
+	struct err *err);
 /* The handshake after STARTTLS was granted. Bytes already received and not yet read are an
  * injection: ERR_PROTOCOL. */
 int conn_starttls(struct conn *conn, struct err *err);

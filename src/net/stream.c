@@ -110,13 +110,13 @@ static const mailstream_low_driver low_driver = {
 };
 
 int
-stream_open(const struct endpoint *ep, const struct cancel *cancel, unsigned linger_ms,
-	struct stream **stream_r, struct err *err)
+stream_open(const struct endpoint *ep, const struct cancel *cancel, struct stream **stream_r,
+	struct err *err)
 {
 	struct stream *stream = xcalloc(1, sizeof(*stream));
 	mailstream_low *low;
 
-	if (conn_open(ep, cancel, linger_ms, &stream->conn, err) != 0) {
+	if (conn_open(ep, cancel, &stream->conn, err) != 0) {
 		free(stream);
 		return -1;
 	}

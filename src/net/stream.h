@@ -16,8 +16,8 @@
 struct stream;
 
 /* As conn_open(): ep and cancel are borrowed until close. */
-int stream_open(const struct endpoint *ep, const struct cancel *cancel, unsigned linger_ms,
-	struct stream **stream_r, struct err *err);
+int stream_open(const struct endpoint *ep, const struct cancel *cancel, struct stream **stream_r,
+	struct err *err);
 /* Does not flush: what was not flushed was not meant to leave. NULL is fine. */
 void stream_close(struct stream **stream);
 void stream_abort(struct stream **stream); /* as conn_abort() */

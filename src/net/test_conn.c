@@ -67,7 +67,7 @@ test_plain(void)
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_NONE);
 	ep.host = "127.0.0.1";
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	str_init(&text, 0);
 	conn_describe(conn, &text);
 	CHECK_STR(str_get(&text), "no TLS");
@@ -97,7 +97,7 @@ test_tls(void)
 
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_TLS);
-	CHECK_INT(conn_open(&ep, NULL, 5000, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	CHECK_STR(err.text, "");
 	if (conn == NULL)
 		return;
@@ -133,7 +133,7 @@ check_verdict(const struct verdict_case *c)
 	ep = endpoint(&peer, NET_TLS);
 	ep.host = c->host;
 	ep.verify = c->verify;
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), c->refused == NULL ? 0 : -1);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), c->refused == NULL ? 0 : -1);
 	if (c->refused != NULL) {
 		peer_cert_pin(c->cert, pin);
 		CHECK_INT(err.code, ERR_CERT);
@@ -190,13 +190,13 @@ test_system_trust(void)
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_TLS);
 	ep.ca_file = NULL;
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	CHECK_STR(err.text, "");
 	conn_close(&conn);
 	peer_stop(&peer);
 	peer_start(&unknown);
 	ep.port = unknown.port;
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), -1);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_CERT);
 	peer_stop(&unknown);
 	unsetenv("SSL_CERT_FILE"); /* NOLINT(concurrency-mt-unsafe): as above */
@@ -215,7 +215,7 @@ check_pin(const char *pin, const char *right, bool good_pin)
 	ep.host = "127.0.0.1"; /* not in the certificate: the key alone counts */
 	ep.verify = VERIFY_PIN;
 	ep.pin = pin;
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), good_pin ? 0 : -1);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), good_pin ? 0 : -1);
 	CHECK_INT(err.code, good_pin ? ERR_NONE : ERR_CERT);
 	CHECK(good_pin || strstr(err.text, "not the pinned one") != NULL);
 	CHECK(good_pin || strstr(err.text, right) != NULL);
@@ -268,7 +268,7 @@ test_floor(void)
 		ep = endpoint(&peer, NET_TLS);
 		ep.tls_min = cases[i].tls_min;
 		str_init(&text, 0);
-		if (conn_open(&ep, NULL, 0, &conn, &err) == 0) {
+		if (conn_open(&ep, NULL, &conn, &err) == 0) {
 			conn_describe(conn, &text);
 			str_cut(&text, 7);
 			expect_echo(conn, "hello");
@@ -300,7 +300,7 @@ test_not_tls(void)
 
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_TLS);
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), -1);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_TLS);
 	CHECK(strstr(err.text, "what answers is not TLS") != NULL);
 	peer_stop(&peer);
@@ -317,7 +317,7 @@ test_ca_file_missing(void)
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_TLS);
 	ep.ca_file = "/nonexistent/ca.pem";
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), -1);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_CERT);
 	CHECK(strstr(err.text, "ca_file /nonexistent/ca.pem") != NULL);
 	peer_stop(&peer);
@@ -357,7 +357,7 @@ check_starttls(const char *answer, bool take_first, enum err_code code)
 
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_STARTTLS);
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	CHECK_INT(conn_read(conn, buf, sizeof(buf), &got, &err), 0);
 	CHECK_INT(conn_write(conn, "1 STARTTLS\r\n", 12, &err), 0);
 	CHECK_INT(conn_read(conn, buf, 6, &got, &err), 0);
@@ -403,7 +403,7 @@ check_silent(enum net_security security)
 	peer_start(&peer);
 	ep = endpoint(&peer, security);
 	ep.timeout_ms = SHORT_MS;
-	ret = conn_open(&ep, NULL, 0, &conn, &err);
+	ret = conn_open(&ep, NULL, &conn, &err);
 	if (security == NET_NONE) {
 		CHECK_INT(ret, 0);
 		CHECK(!conn_wait_readable(conn, 20));
@@ -446,8 +446,8 @@ test_connect_timeout(void)
 	ep.host = "127.0.0.1";
 	ep.timeout_ms = SHORT_MS;
 	for (i = 0; i < 3; i++)
-		(void)conn_open(&ep, NULL, 0, &filler[i], &err);
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), -1);
+		(void)conn_open(&ep, NULL, &filler[i], &err);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_TIMEOUT);
 	CHECK(strstr(err.text, "no answer from 127.0.0.1") != NULL);
 	for (i = 0; i < 3; i++)
@@ -497,7 +497,7 @@ check_cancel(enum net_security security, bool writing)
 	ep = endpoint(&peer, security);
 	ep.readonly = false;
 	pthread_create(&stopper.thread, NULL, run_stopper, &stopper);
-	ret = conn_open(&ep, stopper.cancel, 5000, &conn, &err);
+	ret = conn_open(&ep, stopper.cancel, &conn, &err);
 	if (ret == 0)
 		ret = writing ? conn_write(conn, bytes, len, &err)
 			      : conn_read(conn, bytes, 1, &got, &err);
@@ -509,7 +509,7 @@ check_cancel(enum net_security security, bool writing)
 	conn_close(&conn);
 	CHECK(clock_ms() - stopper.fired_ms < 200);
 	peer_stop(&peer);
-	CHECK_INT(conn_open(&ep, stopper.cancel, 0, &conn, &err), -1);
+	CHECK_INT(conn_open(&ep, stopper.cancel, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_CANCELLED);
 	cancel_free(&stopper.cancel);
 	free(bytes);
@@ -553,7 +553,7 @@ check_flood(const struct peer_cert *cert)
 	peer_start(&peer);
 	ep = endpoint(&peer, cert != NULL ? NET_TLS : NET_NONE);
 	ep.readonly = false;
-	CHECK_INT(conn_open(&ep, NULL, 5000, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	CHECK_INT(conn_write(conn, body, BODY_BYTES, &err), 0);
 	while (len < FLOOD_BYTES && conn_read(conn, body, 10000, &got, &err) == 0) {
 		for (i = 0; i < got; i++)
@@ -599,7 +599,7 @@ test_input_limit(void)
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_NONE);
 	ep.timeout_ms = SHORT_MS;
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	CHECK_INT(conn_write(conn, body, BODY_BYTES, &err), -1);
 	CHECK_INT(err.code, ERR_TIMEOUT);
 	CHECK_INT(conn_bytes_in(conn), (size_t)4 << 20);
@@ -627,7 +627,7 @@ check_end(const struct peer_cert *cert)
 
 	peer_start(&peer);
 	ep = endpoint(&peer, cert != NULL ? NET_TLS : NET_NONE);
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	peer_wait(&peer);
 	/* Writing into it fails sooner or later, but never by a signal. */
 	for (tries = 0; tries < 1000 && conn_write(conn, "x", 1, &err) == 0; tries++)
@@ -661,7 +661,7 @@ test_end(void)
 	check_end(&good);
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_NONE);
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	CHECK_INT(conn_read(conn, buf, sizeof(buf), &got, &err), 0);
 	CHECK_INT(conn_read(conn, buf, sizeof(buf), &got, &err), -1);
 	CHECK_INT(err.code, ERR_LOST);
@@ -682,11 +682,11 @@ test_unreachable(void)
 	ep = endpoint(&peer, NET_NONE);
 	ep.host = "127.0.0.1";
 	peer_stop(&peer); /* nobody listens there any more */
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), -1);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_CONNECT);
 	CHECK(strstr(err.text, "Connection refused") != NULL);
 	ep.host = "not..a.name";
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), -1);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), -1);
 	CHECK_INT(err.code, ERR_DNS);
 	CHECK(strstr(err.text, "not..a.name:") == err.text);
 	CHECK(conn == NULL);
@@ -730,7 +730,7 @@ test_signals(void)
 	sigaction(SIGUSR1, &action, NULL);
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_NONE);
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	CHECK_INT(conn_read(conn, buf, sizeof(buf), &got, &err), 0);
 	CHECK_INT(got, 4);
 	conn_close(&conn);
@@ -759,7 +759,7 @@ check_close(const struct peer_cert *cert, bool stop, bool at_once)
 	peer_start(&peer);
 	ep = endpoint(&peer, cert != NULL ? NET_TLS : NET_NONE);
 	ep.readonly = false;
-	CHECK_INT(conn_open(&ep, cancel, 5000, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, cancel, &conn, &err), 0);
 	CHECK_INT(conn_write(conn, body, len, &err), 0);
 	if (stop)
 		cancel_fire(cancel);
@@ -808,7 +808,7 @@ test_many_descriptors(void)
 		n++;
 	peer_start(&peer);
 	ep = endpoint(&peer, NET_NONE);
-	CHECK_INT(conn_open(&ep, NULL, 0, &conn, &err), 0);
+	CHECK_INT(conn_open(&ep, NULL, &conn, &err), 0);
 	expect_echo(conn, "hello");
 	conn_close(&conn);
 	peer_stop(&peer);

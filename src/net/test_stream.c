@@ -26,7 +26,7 @@ open_stream(struct peer *peer, unsigned timeout_ms, struct endpoint *ep)
 		.tls_min = 12,
 		.user = "ana",
 		.timeout_ms = timeout_ms };
-	CHECK_INT(stream_open(ep, NULL, 0, &stream, &err), 0);
+	CHECK_INT(stream_open(ep, NULL, &stream, &err), 0);
 	CHECK_STR(err.text, "");
 	return stream;
 }
@@ -135,7 +135,7 @@ test_errors(void)
 	stream_close(&stream);
 	peer_wait(&bye);
 	ep.port = bye.port;
-	CHECK_INT(stream_open(&ep, NULL, 0, &stream, &err), -1);
+	CHECK_INT(stream_open(&ep, NULL, &stream, &err), -1);
 	CHECK_INT(err.code, ERR_CONNECT);
 }
 

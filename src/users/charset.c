@@ -63,10 +63,12 @@ convert(const char *bytes, size_t len, const char *encoding, struct faults *faul
 		return -1;
 	}
 	buf = xmalloc(CHUNK_BYTES);
-	while (left > 0 && ret == 0) {
+	for (bool flush = left == 0; ret == 0; flush = left == 0) {
 		char *to = buf;
 		size_t room = CHUNK_BYTES;
-		size_t got = iconv(cd, &in, &left, &to, &room);
+		/* At the end without input: some code pages hold their last letter back, in case
+		 * an accent follows. */
+		size_t got = iconv(cd, flush ? NULL : &in, &left, &to, &room);
 		int why = errno;
 
 		if (str_add(out, buf, (size_t)(to - buf)) < 0) {
@@ -75,6 +77,8 @@ convert(const char *bytes, size_t len, const char *encoding, struct faults *faul
 		} else if (got == (size_t)-1 && why != E2BIG) {
 			fault_stop(why, in, left, encoding, faults, out);
 			ret = -1;
+		} else if (flush) {
+			break;
 		}
 	}
 	secret_wipe(buf, CHUNK_BYTES);

@@ -65,6 +65,10 @@ static const struct words_row words_rows[] = {
 	/* Dovecot 2.3, imap/cmd-append.c, lib-storage. */
 	{ REFUSED_APPEND, "zero byte message", ERR_CONTENT },
 	{ REFUSED_APPEND, "message size is too large", ERR_TOOBIG },
+	/* Quotas first, since some speak of sizes, too. Courier 4 and 5, imapd.c. */
+	{ REFUSED_OTHER, "exceeded your mail quota", ERR_QUOTA },
+	{ REFUSED_OTHER, "out of disk space", ERR_UNAVAILABLE },
+	{ REFUSED_OTHER, "mailbox exceeds", ERR_QUOTA },
 	/* Courier: a header it cannot read; Exchange 2007 to 2019. */
 	{ REFUSED_APPEND, "invalid message", ERR_CONTENT },
 	{ REFUSED_APPEND, "NUL character", ERR_CONTENT },
@@ -175,8 +179,25 @@ contains(const char *text, size_t len, const char *words)
 	return false;
 }
 
-enum err_code
-refusal_code(enum refusal refusal, const struct resp_text *resp)
+/* What a refused login may be besides refused: it is worth a wait, or another way in. Whatever else
+ * is said of it ("user does not exist"), trying it again would lock the account, or us out. */
+static enum err_code
+login_code(enum err_code code)
+{
+	switch (code) {
+	case ERR_UNAVAILABLE:
+	case ERR_LIMIT:
+	case ERR_INUSE:
+	case ERR_PRIVACY:
+	case ERR_AUTH_EXPIRED:
+		return code;
+	default:
+		return ERR_AUTH;
+	}
+}
+
+static enum err_code
+any_refusal_code(enum refusal refusal, const struct resp_text *resp)
 {
 	if (refusal == REFUSED_APPEND && resp->error == ERR_NAME)
 		return ERR_REFUSED; /* [CANNOT] speaks of a name only where a folder is made */
@@ -190,5 +211,13 @@ refusal_code(enum refusal refusal, const struct resp_text *resp)
 		if (contains(resp->text, resp->text_len, row->words))
 			return row->error;
 	}
-	return refusal == REFUSED_LOGIN ? ERR_AUTH : ERR_REFUSED;
+	return ERR_REFUSED;
+}
+
+enum err_code
+refusal_code(enum refusal refusal, const struct resp_text *resp)
+{
+	enum err_code code = any_refusal_code(refusal, resp);
+
+	return refusal == REFUSED_LOGIN ? login_code(code) : code;
 }

@@ -210,6 +210,7 @@ start_ring(struct session *s, struct fetch_body *body, struct fetch_op *op, stru
 		return -1;
 	body->digests.bytes = body->body_bytes;
 	body->given = true;
+	s->progress = true;
 	message = make_message(body);
 	body->item = item_new(message->item->uid);
 	fetch_give(op, &message);
@@ -314,6 +315,7 @@ deliver(struct session *s, struct fetch_body *body)
 	struct message *message;
 	struct fetch_op *op = NULL;
 
+	s->progress = s->progress || body->given;
 	if (body->given) {
 		struct digests whole;
 		digester_end(&body->digester, &whole);
@@ -333,6 +335,7 @@ deliver(struct session *s, struct fetch_body *body)
 			fetch_note(s, &body->item, body->told);
 		return;
 	}
+	s->progress = true;
 	message = make_message(body);
 	if (!fetch_keeps(op))
 		spool_unref(&message->body); /* kept before its UID was known */

@@ -269,10 +269,12 @@ list_all(struct session *s, struct err *err)
 {
 	int ret = 1;
 
+	s->listing->growing = true;
 	if (session_has(s, HAS_LIST_EXTENDED) && !s->no_list_return)
 		ret = list_with_options(s, err);
 	if (ret == 1)
 		ret = list_plain(s, err);
+	s->listing->growing = false;
 	if (ret != 0)
 		return -1;
 	ret = ask_statuses(s, err);

@@ -24,7 +24,15 @@ enum imap_limit {
 	COMMAND_BUFFER = 64 << 10, /* and with its literals: folder names */
 	CUTS_MAX = 4,              /* synchronising literals in one command */
 	NAMESPACES_MAX = 64,
-	FOLDERS_MAX = 1000000,     /* of one account */
+	FOLDERS_MAX = 1000000, /* of one account */
+	NAME_BYTES_MAX = 4096, /* of a folder that is listed */
+	NAME_LEVELS_MAX = 255,
+	LEVEL_BYTES = 24, /* what a level costs us besides its name */
+	NAMES_BYTES_MAX = 128 << 20,
+	TALK_TIMEOUTS =
+		10, /* an answer that does not come for so many timeouts, whatever else does */
+	CHALLENGES_MAX =
+		3, /* of one login: ours to answer, and one with the details of a refusal */
 	KEYWORDS_LISTED_MAX = 4096 /* bytes of a folder's PERMANENTFLAGS that are kept */
 };
 
@@ -148,6 +156,8 @@ struct session {
 	size_t pending_first, pending_count, pending_cap;
 	bool continued;
 	struct str continuation;
+	bool progress;     /* what is being read answers something that was asked */
+	int64_t talked_ms; /* waited for answers while the server said other things */
 
 	/* The server. */
 	unsigned granted;
@@ -246,6 +256,9 @@ struct listing {
 	size_t index_size, last;
 	bool subscriptions_told; /* by LIST RETURN (SUBSCRIBED) */
 	bool subscribing;        /* an LSUB is being answered */
+	bool growing; /* a LIST or LSUB is being answered: at no other time are folders added, since
+		       * whoever asks about them then holds on to them */
+	size_t name_bytes;
 };
 void listing_init(struct listing *listing, struct folder_list *list);
 void listing_clear(struct listing *listing);

@@ -175,9 +175,29 @@ read_list_head(struct session *s, struct list_line *line, struct err *err)
 	return 0;
 }
 
-static void
-take_folder(
-	struct session *s, const struct list_line *line, const char *name, size_t len, bool lsub)
+/* Of what no real server comes near: an account whose folders cannot all be held is not moved,
+ * rather than moved without some of them. */
+static int
+check_name(struct session *s, const char *name, size_t len, char delim, struct err *err)
+{
+	struct listing *listing = s->listing;
+	size_t levels = 1;
+
+	for (size_t i = 0; i < len && delim != '\0'; i++)
+		levels += name[i] == delim;
+	if (len > NAME_BYTES_MAX || levels > NAME_LEVELS_MAX)
+		return err_set(err, ERR_PROTOCOL,
+			"the server lists a folder whose name has over %d bytes or %d levels",
+			NAME_BYTES_MAX, NAME_LEVELS_MAX);
+	listing->name_bytes += len + levels * LEVEL_BYTES;
+	if (listing->list->count >= FOLDERS_MAX || listing->name_bytes > NAMES_BYTES_MAX)
+		return err_set(err, ERR_PROTOCOL, "the server lists more folders than can be held");
+	return 0;
+}
+
+static int
+take_folder(struct session *s, const struct list_line *line, const char *name, size_t len,
+	bool lsub, struct err *err)
 {
 	struct folder *folder;
 
@@ -190,24 +210,25 @@ take_folder(
 		/* In LSUB \Noselect only means that something below is subscribed (RFC
 		 * 3501, 6.3.9). */
 		if (lsub && (line->flags & FOLDER_NOSELECT) != 0)
-			return;
-		if (s->listing->list->count >= FOLDERS_MAX)
-			return;
+			return 0;
+		if (check_name(s, name, len, line->delim, err) != 0)
+			return -1;
 		folder = listing_add(s, name, len, line->delim);
 		if (folder == NULL)
-			return;
+			return 0;
 		if (lsub)
 			folder->flags |= FOLDER_NOSELECT;
 	}
 	if (lsub) {
 		folder->flags |= FOLDER_SUBSCRIBED;
-		return;
+		return 0;
 	}
 	if ((folder->flags & FOLDER_LISTED) == 0)
 		folder->flags &= ~(unsigned)FOLDER_NOSELECT;
 	folder->flags |= FOLDER_LISTED | line->flags;
 	if (line->use != USE_NONE)
 		folder->use = line->use;
+	return 0;
 }
 
 int
@@ -225,8 +246,12 @@ listing_take_list(struct session *s, bool lsub, struct err *err)
 	if (s->delim == '\0' && !lsub)
 		s->delim = line.delim;
 	/* The answer to LIST "" "" has no name; one with a NUL cannot be sent back. */
-	if (s->listing != NULL && token.len > 0 && strlen(token.text) == token.len)
-		take_folder(s, &line, token.text, token.len, lsub && s->listing->subscribing);
+	if (s->listing != NULL && s->listing->growing && token.len > 0 &&
+		strlen(token.text) == token.len &&
+		take_folder(
+			s, &line, token.text, token.len, lsub && s->listing->subscribing, err) != 0)
+		return -1;
+	s->progress = s->progress || (s->listing != NULL && s->listing->growing);
 	return wire_skip_rest(&s->wire, err);
 }
 
@@ -334,6 +359,7 @@ listing_take_status(struct session *s, struct err *err)
 	if (s->listing != NULL &&
 		(token.type == WIRE_ATOM || token.type == WIRE_STRING || token.type == WIRE_NIL))
 		folder = listing_find(s->listing, token.text);
+	s->progress = s->progress || folder != NULL;
 	if (token.type == WIRE_EOL || wire_next(&s->wire, false, &token, err) != 0 ||
 		token.type != WIRE_OPEN)
 		return err_set(err, ERR_PROTOCOL, "the server sent a broken STATUS");
@@ -368,12 +394,18 @@ void
 namespace_add(
 	struct session *s, const char *prefix, size_t len, char delim, enum folder_space space)
 {
+	struct namespace *n;
+
 	if (s->namespace_count == NAMESPACES_MAX || memchr(prefix, '\0', len) != NULL)
 		return;
 	s->namespaces = xrealloc(s->namespaces, (s->namespace_count + 1) * sizeof(*s->namespaces));
-	s->namespaces[s->namespace_count++] = (struct namespace){
-		.prefix = xstrndup(prefix, len), .delim = delim, .space = space
-	};
+	n = &s->namespaces[s->namespace_count++];
+	*n = (struct namespace){ .delim = delim, .space = space };
+	/* RFC 2342 does not ask for the delimiter at its end, and names are made by appending. */
+	if (len > 0 && delim != '\0' && prefix[len - 1] != delim && space == SPACE_PERSONAL)
+		n->prefix = xasprintf("%.*s%c", (int)len, prefix, delim);
+	else
+		n->prefix = xstrndup(prefix, len);
 }
 
 /* ("prefix" "delimiter" extensions); its parenthesis is open. */

@@ -25,6 +25,22 @@ ask_capability(struct session *s, struct err *err)
 	return 0;
 }
 
+/* Nothing that was said before the handshake holds: anybody may have said it. */
+static void
+forget_plain(struct session *s)
+{
+	s->granted = 0;
+	s->capability_told = false;
+	str_reset(&s->offers);
+	namespaces_clear(s);
+	s->namespace_told = false;
+	s->delim = '\0';
+	s->append_limit = 0;
+	s->server[0] = '\0';
+	s->continued = false;
+	str_reset(&s->continuation);
+}
+
 static int
 start_tls(struct session *s, struct err *err)
 {
@@ -46,8 +62,7 @@ start_tls(struct session *s, struct err *err)
 			err, ERR_PROTOCOL, "the server spoke between STARTTLS and the handshake");
 	if (s->io.starttls(s->io.owner, err) != 0)
 		return -1;
-	s->granted = 0;
-	s->capability_told = false;
+	forget_plain(s);
 	return ask_capability(s, err);
 }
 
@@ -110,12 +125,14 @@ last_words(enum net_auth auth)
 }
 
 static int
-answer_challenge(struct session *s, bool *responded, struct err *err)
+answer_challenge(struct session *s, bool *responded, unsigned challenges, struct err *err)
 {
 	struct str out;
 	int ret;
 
 	s->continued = false;
+	if (challenges > CHALLENGES_MAX)
+		return err_set(err, ERR_PROTOCOL, "the server asks on and on at the login");
 	if (*responded)
 		return command_reply(s, last_words(s->ep->auth), err);
 	*responded = true;
@@ -145,6 +162,7 @@ authenticate(struct session *s, const struct mechanism *mechanism, struct err *e
 {
 	struct answer answer = { .refusal = REFUSED_LOGIN };
 	bool responded = false;
+	unsigned challenges = 0;
 	struct str out;
 	int ret = 0;
 
@@ -164,7 +182,7 @@ authenticate(struct session *s, const struct mechanism *mechanism, struct err *e
 	while (answer.status == REPLY_NONE) {
 		if (session_pump(s, err) != 0)
 			return -1;
-		if (s->continued && answer_challenge(s, &responded, err) != 0)
+		if (s->continued && answer_challenge(s, &responded, ++challenges, err) != 0)
 			return -1;
 	}
 	return login_end(s, &answer, mechanism->name, err);

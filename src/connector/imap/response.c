@@ -5,6 +5,7 @@
  * server reads our bodies as commands (or is out of step): the link is closed at once. */
 #include "connector/imap/imap_private.h"
 
+#include "base/clock.h"
 #include "base/die.h"
 
 #include <stdio.h>
@@ -258,8 +259,8 @@ take_tagged(struct session *s, const struct wire_token *tag, struct err *err)
 		return -1;
 	resp_text_parse(token.text, token.len, &resp);
 	take_code(s, &resp);
-	if (strcmp(command.verb, "APPEND") == 0)
-		die_step(DIE_REPLY);
+	die_step(DIE_REPLY);
+	s->progress = true;
 	command.done(s, &command, status, &resp);
 	return s->dead ? session_alive(s, err) : 0;
 }
@@ -299,16 +300,36 @@ trace_response(struct session *s)
 	str_reset(&s->trace);
 }
 
+/* Any line keeps the link's own deadline away; this one is for servers that talk on and on and do
+ * not answer. Only time spent waiting counts. */
+static int
+note_talk(struct session *s, int64_t since, struct err *err)
+{
+	if (s->progress || s->pending_count == 0) {
+		s->talked_ms = 0;
+		return 0;
+	}
+	s->talked_ms += clock_ms() - since;
+	if (s->ep->timeout_ms == 0 || s->talked_ms <= (int64_t)TALK_TIMEOUTS * s->ep->timeout_ms)
+		return 0;
+	return err_set(err, ERR_TIMEOUT, "the server talks, and has not answered %s for %lld s",
+		s->pending[s->pending_first].verb, (long long)(s->talked_ms / 1000));
+}
+
 int
 session_pump(struct session *s, struct err *err)
 {
+	int64_t since = clock_ms();
 	struct err local = { 0 };
 	int ret;
 
 	if (session_alive(s, err) != 0 || command_flush(s, err) != 0)
 		return -1;
 	s->wire.trace = session_traces(s) ? &s->trace : NULL;
+	s->progress = false;
 	ret = s->body != NULL ? fetch_read_rest(s, &local) : take_response(s, &local);
+	if (ret == 0)
+		ret = note_talk(s, since, &local);
 	if (ret == 0) {
 		if (s->body == NULL)
 			trace_response(s);

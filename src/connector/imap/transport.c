@@ -57,7 +57,7 @@ transport_open(const struct endpoint *ep, const struct session_env *env, struct 
 {
 	struct stream *stream = NULL;
 
-	if (stream_open(ep, env->cancel, env->linger_ms, &stream, err) != 0)
+	if (stream_open(ep, env->cancel, &stream, err) != 0)
 		return -1;
 	*io_r = (struct transport){
 		.read = net_read,
