@@ -298,7 +298,8 @@ attempt(struct job *job, struct err *err)
 {
 	show_state(job, ACCOUNT_SCANNING);
 	/* What an attempt before this one still had queued decides what is in doubt. */
-	if (ledger_flush(job->ledger, err) < 0 || open_both(job, err) < 0 || folders_prepare(job, err) < 0)
+	if (ledger_flush(job->ledger, err) < 0 || open_both(job, err) < 0 ||
+		folders_prepare(job, err) < 0)
 		return -1;
 	load_progress(job);
 	if (settle_begin(job, err) < 0 || ledger_flush(job->ledger, err) < 0)

@@ -48,9 +48,11 @@ struct work_folder {
 	struct ledger_folder row;     /* owned strings; counters as at the attempt's start */
 
 	/* The reader's. */
-	uint32_t scan_uid, scan_end, scan_width; /* next UID to scan; 0 = nothing to scan */
-	unsigned scans;                          /* in flight */
-	bool scanned;                            /* to its end */
+	uint32_t scan_uid; /* next to scan; 0 = nothing to scan */
+	uint32_t scan_end; /* the last UID there is, as the server tells */
+	uint32_t scan_width;
+	unsigned scans;                                          /* in flight */
+	bool scanned;                                            /* to its end */
 	uint64_t new_items, new_bytes, known_items, known_bytes; /* by this scan */
 	struct todo *todo; /* found, not yet asked for; ascending */
 	size_t todo_count, todo_next, todo_cap;

@@ -323,10 +323,21 @@ matches(const struct account *account, const struct command *command)
 	return command->glob[0] == '\0' || text_glob(command->glob, account->user->user);
 }
 
-/* The lock is held. */
+static void
+cut_account(struct account *account)
+{
+	for (int s = 0; s < 2; s++)
+		if (account->cancel[s] != NULL)
+			cancel_fire(account->cancel[s]);
+}
+
+/* The lock is held. Asked a second time, a stop does not wait for answers. */
 static void
 control(struct local *local, struct account *account, enum control to)
 {
+	if (account->taken && (to == CONTROL_STOP || to == CONTROL_SKIP) &&
+		atomic_load(&account->control) == (int)to)
+		cut_account(account);
 	if ((account->state == ACCOUNT_PAUSED || account->state == ACCOUNT_STOPPED) &&
 		to == CONTROL_GO && !account->taken) {
 		account->state = ACCOUNT_WAITING;
@@ -353,9 +364,7 @@ static void
 cut_sessions(struct local *local)
 {
 	for (size_t i = 0; i < local->account_count; i++)
-		for (int s = 0; s < 2; s++)
-			if (local->accounts[i].cancel[s] != NULL)
-				cancel_fire(local->accounts[i].cancel[s]);
+		cut_account(&local->accounts[i]);
 }
 
 /* How many accounts it was for. */
@@ -539,8 +548,8 @@ is_wanted(const struct engine_config *config, const char *user)
 	return config->only_count == 0;
 }
 
-/* An account that came to its end in this round is not worked on again in it; failed ones and those
- * with remarks are. */
+/* An account that came to its end in this round is not worked on again in it; failed ones, those
+ * with remarks, and those that an earlier run left out are. */
 static void
 recall_state(struct local *local, struct account *account, const struct ledger_account *rows,
 	size_t count)
@@ -568,7 +577,7 @@ recall_state(struct local *local, struct account *account, const struct ledger_a
 		/* Who is named on the command line is worked on again in any case. */
 		if (row->round == local->round && !account_state_open(row->state) &&
 			row->state != ACCOUNT_FAILED && row->state != ACCOUNT_REMARKS &&
-			local->config.only_count == 0)
+			row->state != ACCOUNT_SKIPPED && local->config.only_count == 0)
 			account->state = row->state;
 	}
 }

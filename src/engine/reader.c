@@ -508,14 +508,14 @@ static int
 start_scan(struct reader *r, struct work_folder *wf, struct err *err)
 {
 	struct op *op = xcalloc(1, sizeof *op);
-	uint32_t last = wf->scan_end - wf->scan_uid < wf->scan_width
-				? wf->scan_end
-				: wf->scan_uid + wf->scan_width - 1;
+	/* The last window has no end: what a server says of UIDNEXT may be old, or too low. */
+	bool is_last = wf->scan_uid > wf->scan_end || wf->scan_end - wf->scan_uid < wf->scan_width;
+	uint32_t last = is_last ? UINT32_MAX - 1 : wf->scan_uid + wf->scan_width - 1;
 
 	op->kind = OP_SCAN;
 	op->folder = wf;
 	uidset_add(&op->set, wf->scan_uid, last);
-	wf->scan_uid = last == wf->scan_end ? 0 : last + 1;
+	wf->scan_uid = is_last ? 0 : last + 1;
 	wf->scans++;
 	r->scans++;
 	return start_op(r, op, err);
@@ -772,7 +772,6 @@ begin_folder(struct work_folder *wf)
 	if (!(f->flags & FOLDER_STATUS) || f->uidnext == 0)
 		return;
 	wf->scan_end = f->uidnext - 1;
-	wf->scan_uid = wf->scan_end == 0 ? 0 : 1;
 	width = f->messages <= SCAN_MESSAGES ? f->uidnext
 					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
 	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;

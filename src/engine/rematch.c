@@ -350,15 +350,12 @@ move_row(void *context, struct ledger_item *row, struct err *err)
 		return 0;
 	uid = find_row(r, row);
 	if (uid != 0) {
-		struct uidset from = { 0 };
-		uidset_add(&from, row->uid, row->uid);
+		uint32_t from = row->uid;
 		row->uid = uid;
 		row->gone_round = 0;
 		if (row->reason == REASON_NONE)
 			row->reason = REASON_REMATCHED;
-		ledger_items_put(r->job->ledger, r->wf->row.id, row, 1);
-		ledger_items_remove(r->job->ledger, r->old->id, &from);
-		uidset_clear(&from);
+		ledger_item_move(r->job->ledger, r->old->id, from, r->wf->row.id, row);
 		r->again++;
 	} else if (row->gone_round == 0 && (r->rest || !waits)) {
 		struct uidset gone = { 0 };

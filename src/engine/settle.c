@@ -350,7 +350,7 @@ finish(struct job *job, struct work_folder *wf, struct err *err)
 	job->landed += landed;
 	if (held > 0)
 		job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
-			"%zu messages may have been on the target and are gone: held", held);
+			"%zu messages may be on the target, or have been there: held", held);
 	log_line(job->log, LOG_INFO, job->name, wf->plan->source_name,
 		"settled: %zu found, %zu absent, %zu held, after %u looks", landed, absent, held,
 		d->looks);

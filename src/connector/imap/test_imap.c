@@ -701,6 +701,113 @@ test_list(void)
 	str_clear(&out);
 }
 
+/* LIST lines nobody asked for, beside answers that write into the list. */
+static void
+test_list_flood(void)
+{
+	enum { FLOOD = 200 };
+	static const char *const before[] = { "C LIST \"\" \"*\"", "S * LIST () \"/\" INBOX",
+		"S $1 OK", "C LSUB \"\" \"*\"", "S $2 OK",
+		"C STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)" },
+				 *const between[] = { "S $3 NO x", "C EXAMINE \"INBOX\"" },
+				 *const after[] = { "S * 7 EXISTS", "S * OK [UIDVALIDITY 9] x",
+					 "S * OK [UIDNEXT 8] x", "S $4 OK" };
+	const char *lines[6 + 2 + 4 + 2 * FLOOD + 1];
+	char flood[FLOOD][40];
+	struct folder_list list;
+	struct script script;
+	struct session *s;
+	struct err err = { 0 };
+	struct str out;
+	size_t n = 0;
+
+	for (size_t i = 0; i < FLOOD; i++)
+		snprintf(flood[i], sizeof(flood[i]), "S * LIST () \"/\" flood%zu", i);
+	for (size_t i = 0; i < 6; i++)
+		lines[n++] = before[i];
+	for (size_t i = 0; i < FLOOD; i++)
+		lines[n++] = flood[i];
+	lines[n++] = between[0];
+	lines[n++] = between[1];
+	for (size_t i = 0; i < FLOOD; i++)
+		lines[n++] = flood[i];
+	for (size_t i = 0; i < 4; i++)
+		lines[n++] = after[i];
+	lines[n] = NULL;
+	script_init(&script, lines);
+	s = script_session(&script, &source_ep, &env, 0);
+	s->namespace_told = true;
+	folder_list_init(&list);
+	CHECK_INT(imap_folder_list(s, &list, &err), 0);
+	str_init(&out, 0);
+	dump_folders(&out, &list);
+	CHECK_STR(str_get(&out), "INBOX|INBOX|INBOX|50|7,8,9; ");
+	CHECK_STR(script.problem, "");
+	str_clear(&out);
+	folder_list_clear(&list);
+	session_free(&s);
+	script_clear(&script);
+}
+
+/* Names that no server has: refused rather than held, and rather than left out. */
+static void
+test_list_limits(void)
+{
+	char name[NAME_BYTES_MAX + 64];
+
+	for (int levels = 0; levels <= 1; levels++) {
+		const char *lines[] = { "C LIST \"\" \"*\"", name, NULL };
+		size_t len = (size_t)snprintf(name, sizeof(name), "S * LIST () \"/\" x");
+		size_t more = levels ? 2 * NAME_LEVELS_MAX : NAME_BYTES_MAX;
+		struct folder_list list;
+		struct script script;
+		struct session *s;
+		struct err err = { 0 };
+
+		for (size_t i = 0; i < more; i++)
+			name[len + i] = levels && i % 2 == 0 ? '/' : 'x';
+		name[len + more] = '\0';
+		script_init(&script, lines);
+		s = script_session(&script, &source_ep, &env, 0);
+		folder_list_init(&list);
+		CHECK_INT(imap_folder_list(s, &list, &err), -1);
+		CHECK_INT(err.code, ERR_PROTOCOL);
+		folder_list_clear(&list);
+		session_free(&s);
+		script_clear(&script);
+	}
+}
+
+/* A server that talks and does not answer: time spent waiting for it is counted, an answer ends the
+ * count. */
+static void
+test_talks_on(void)
+{
+	struct answer answer = { .status = REPLY_NONE };
+	struct script script;
+	struct session *s;
+	struct err err = { 0 };
+
+	script_init(&script, LINES("C NOOP", "S * OK still here", "S * 3 EXISTS", "S $1 OK",
+				     "C NOOP", "S * OK still here"));
+	s = script_session(&script, &source_ep, &env, 0);
+	command_begin(s, "NOOP");
+	CHECK_INT(command_send(s, answer_done, &answer, 0, &err), 0);
+	s->talked_ms = TALK_TIMEOUTS * source_ep.timeout_ms - 500;
+	CHECK_INT(session_pump(s, &err), 0);
+	CHECK(s->talked_ms > 0);
+	CHECK_INT(answer_wait(s, &answer, &err), 0);
+	CHECK_INT(s->talked_ms, 0);
+	command_begin(s, "NOOP");
+	CHECK_INT(command_send(s, answer_done, &answer, 0, &err), 0);
+	s->talked_ms = TALK_TIMEOUTS * source_ep.timeout_ms + 1;
+	CHECK_INT(session_pump(s, &err), -1);
+	CHECK_INT(err.code, ERR_TIMEOUT);
+	CHECK(strstr(err.text, "NOOP") != NULL);
+	session_free(&s);
+	script_clear(&script);
+}
+
 static void
 test_make(void)
 {
@@ -843,6 +950,14 @@ static const struct login_case login_cases[] = {
 			"S + ", "= dXNlcj1hbmEBYXV0aD1CZWFyZXIgcGFzcyJ3b3JkAQE=",
 			"S + eyJzdGF0dXMiOiI0MDEifQ==", "= ", "S $1 NO no"),
 		ERR_AUTH },
+	{ "no such user is a refused login", AUTH_LOGIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1] hi", "C LOGIN \"ana\" \"pass\\\"word\"",
+			"S $1 NO [NONEXISTENT] user does not exist"),
+		ERR_AUTH },
+	{ "challenges without end", AUTH_PLAIN, NULL, NET_NONE,
+		LINES("S * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi", "C AUTHENTICATE PLAIN", "S + ",
+			"= AGFuYQBwYXNzIndvcmQ=", "S + more", "= *", "S + more", "= *", "S + more"),
+		ERR_PROTOCOL },
 	{ "CRAM-MD5", AUTH_CRAM_MD5, NULL, NET_NONE,
 		LINES("S * OK [CAPABILITY IMAP4rev1 AUTH=CRAM-MD5] hi", "C AUTHENTICATE CRAM-MD5",
 			"S + PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
@@ -878,12 +993,99 @@ test_login(void)
 	}
 }
 
+/* What a man in the middle said before the handshake is forgotten. */
+static void
+test_starttls_forgets(void)
+{
+	struct endpoint ep = source_ep;
+	struct transport io;
+	struct script script;
+	struct session *s;
+	struct err err = { 0 };
+
+	ep.auth = AUTH_LOGIN;
+	ep.security = NET_STARTTLS;
+	script_init(&script,
+		LINES("S * OK [CAPABILITY IMAP4rev1 STARTTLS] hi", "C STARTTLS",
+			"S * NAMESPACE ((\"evil\" \"x\")) NIL NIL", "S * LIST () \"x\" INBOX",
+			"S * ID (\"name\" \"Cyrus\")", "S $1 OK", "C CAPABILITY",
+			"S * CAPABILITY IMAP4rev1", "S $2 OK", "C LOGIN \"ana\" \"pass\\\"word\"",
+			"S $3 OK [CAPABILITY IMAP4rev1]", "C LIST \"\" \"\"",
+			"S * LIST (\\Noselect) \".\" \"\"", "S $4 OK"));
+	io = script_transport(&script);
+	s = session_new(&ep, &env, &io);
+	CHECK_INT(session_start(s, &err), 0);
+	CHECK_STR(script.problem, "");
+	CHECK_INT(s->namespace_count, 1);
+	CHECK_STR(s->namespaces[0].prefix, "");
+	CHECK_INT(s->delim, '.');
+	CHECK_STR(s->server, "");
+	session_free(&s);
+	script_clear(&script);
+}
+
+/* A personal namespace told without the delimiter at its end. */
+static void
+test_namespace_prefix(void)
+{
+	static const struct {
+		const char *prefix;
+		char delim;
+		const char *key, *want; /* of what the server lists */
+		const char *placed;     /* where "Sent" goes */
+	} cases[] = {
+		{ "INBOX", '.', "INBOX.Sent.2020", "Sent/2020", "INBOX.Sent" },
+		{ "INBOX.", '.', "INBOX.Sent", "Sent", "INBOX.Sent" },
+		{ "Mail", '/', "Mail/Sent", "Sent", "Mail/Sent" },
+		{ "", '/', "Sent", "Sent", "Sent" },
+	};
+	const char *const sent[] = { "Sent" };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *line = xasprintf("S * LIST () \"%c\" \"%s\"", cases[i].delim, cases[i].key);
+		const char *lines[] = { "C LIST \"\" \"*\"", line, "S $1 OK", "C LSUB \"\" \"*\"",
+			"S $2 BAD", NULL };
+		struct folder_list list;
+		struct folder folder;
+		struct script script;
+		struct session *s;
+		struct err err = { 0 };
+		struct str shown;
+		bool changed;
+
+		script_init(&script, lines);
+		s = script_session(&script, &source_ep, &env, 0);
+		s->namespace_told = true;
+		namespaces_clear(s);
+		namespace_add(s, cases[i].prefix, strlen(cases[i].prefix), cases[i].delim,
+			SPACE_PERSONAL);
+		folder_list_init(&list);
+		(void)imap_folder_list(s, &list, &err); /* the script ends before its STATUS */
+		str_init(&shown, 0);
+		CHECK_INT(list.count, 1);
+		folder_show(&shown, list.folders[0].parts, list.folders[0].part_count);
+		CHECK_STR(str_get(&shown), cases[i].want);
+		CHECK_INT(imap_folder_place(s, list.arena, sent, 1, &folder, &changed, &err), 0);
+		CHECK_STR(folder.key, cases[i].placed);
+		str_clear(&shown);
+		folder_list_clear(&list);
+		session_free(&s);
+		script_clear(&script);
+		free(line);
+	}
+}
+
 int
 main(void)
 {
 	set_up();
 	RUN(test_login);
+	RUN(test_starttls_forgets);
+	RUN(test_namespace_prefix);
 	RUN(test_list);
+	RUN(test_list_flood);
+	RUN(test_list_limits);
+	RUN(test_talks_on);
 	RUN(test_make);
 	RUN(test_fetch);
 	RUN(test_fetch_ended_at_every_byte);

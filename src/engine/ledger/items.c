@@ -192,10 +192,53 @@ put_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *item,
 	return item->text == NULL ? 0 : write_text(ledger, folder, item, err);
 }
 
-/* ledger_items_put(), ledger_result(): the items, and the batch they end (0: none). */
+/* What a range of rows adds to the counters, times sign. */
+static int
+delta_range(struct ledger *ledger, uint64_t folder, const struct uid_range *range,
+	struct delta *delta, int sign, struct err *err)
+{
+	static const char sql[] = "SELECT " ITEM_DELTA_COLUMNS
+				  " FROM item WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3";
+	sqlite3_stmt *stmt;
+	int ret;
+
+	if (db_prepare(&ledger->db, sql, &stmt, err) < 0)
+		return -1;
+	bind_u64(stmt, 1, folder);
+	bind_int(stmt, 2, range->first);
+	bind_int(stmt, 3, range->last);
+	while ((ret = db_step(&ledger->db, stmt, err)) == 1) {
+		if (delta_row(&ledger->db, stmt, 0, delta, sign, err) < 0) {
+			sqlite3_reset(stmt);
+			return -1;
+		}
+	}
+	return ret;
+}
+
+static int
+remove_range(struct ledger *ledger, uint64_t folder, const struct uid_range *range,
+	struct delta *delta, struct err *err)
+{
+	static const char sql[] = "DELETE FROM item WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3";
+	sqlite3_stmt *stmt;
+
+	if (delta_range(ledger, folder, range, delta, -1, err) < 0 ||
+		remove_text(ledger, folder, range->first, range->last, err) < 0 ||
+		db_prepare(&ledger->db, sql, &stmt, err) < 0)
+		return -1;
+	bind_u64(stmt, 1, folder);
+	bind_int(stmt, 2, range->first);
+	bind_int(stmt, 3, range->last);
+	return db_run(&ledger->db, stmt, err);
+}
+
+/* ledger_items_put(), ledger_result(), ledger_item_move(): the items, the batch they end and the
+ * row that they replace (0: none). */
 struct items_op {
 	struct op op;
-	uint64_t folder, batch;
+	uint64_t folder, batch, from;
+	struct uid_range from_uid;
 	size_t count;
 	struct ledger_item items[];
 };
@@ -223,15 +266,20 @@ apply_items(struct ledger *ledger, struct op *op, struct err *err)
 			return -1;
 	if (put->batch != 0 && remove_batch(ledger, put->batch, err) < 0)
 		return -1;
-	return delta_apply(ledger, put->folder, &delta, err);
+	if (delta_apply(ledger, put->folder, &delta, err) < 0)
+		return -1;
+	if (put->from == 0)
+		return 0;
+	memset(&delta, 0, sizeof(delta));
+	if (remove_range(ledger, put->from, &put->from_uid, &delta, err) < 0)
+		return -1;
+	return delta_apply(ledger, put->from, &delta, err);
 }
 
-static void
-send_items(struct ledger *ledger, uint64_t folder, uint64_t batch, const struct ledger_item *items,
-	size_t count)
+static struct items_op *
+items_op_new(uint64_t folder, const struct ledger_item *items, size_t count)
 {
 	struct items_op *put;
-	struct op *op;
 	size_t extra = count * sizeof(*items);
 	char *spare;
 
@@ -239,7 +287,6 @@ send_items(struct ledger *ledger, uint64_t folder, uint64_t batch, const struct 
 		extra += op_text_size(items[i].keywords) + op_text_size(items[i].text);
 	put = op_new(sizeof(*put), extra, apply_items);
 	put->folder = folder;
-	put->batch = batch;
 	put->count = count;
 	spare = (char *)&put->items[count];
 	for (size_t i = 0; i < count; i++) {
@@ -247,23 +294,42 @@ send_items(struct ledger *ledger, uint64_t folder, uint64_t batch, const struct 
 		put->items[i].keywords = op_text(&spare, items[i].keywords);
 		put->items[i].text = op_text(&spare, items[i].text);
 	}
-	op = &put->op;
-	ledger_send(ledger, &op);
+	return put;
 }
 
 void
 ledger_items_put(
 	struct ledger *ledger, uint64_t folder, const struct ledger_item *items, size_t count)
 {
-	if (count > 0)
-		send_items(ledger, folder, 0, items, count);
+	struct op *op;
+
+	if (count == 0)
+		return;
+	op = &items_op_new(folder, items, count)->op;
+	ledger_send(ledger, &op);
+}
+
+void
+ledger_item_move(struct ledger *ledger, uint64_t from, uint32_t from_uid, uint64_t to,
+	const struct ledger_item *item)
+{
+	struct items_op *put = items_op_new(to, item, 1);
+	struct op *op = &put->op;
+
+	put->from = from;
+	put->from_uid.first = put->from_uid.last = from_uid;
+	ledger_send(ledger, &op);
 }
 
 void
 ledger_result(struct ledger *ledger, uint64_t batch, uint64_t folder,
 	const struct ledger_item *items, size_t count)
 {
-	send_items(ledger, folder, batch, items, count);
+	struct items_op *put = items_op_new(folder, items, count);
+	struct op *op = &put->op;
+
+	put->batch = batch;
+	ledger_send(ledger, &op);
 }
 
 /* ledger_intend() */
@@ -362,51 +428,15 @@ send_set(struct ledger *ledger, uint64_t folder, const struct uidset *uids, unsi
 	ledger_send(ledger, &op);
 }
 
-/* What a range of rows adds to the counters, times sign. */
-static int
-delta_range(struct ledger *ledger, uint64_t folder, const struct uid_range *range,
-	struct delta *delta, int sign, struct err *err)
-{
-	static const char sql[] = "SELECT " ITEM_DELTA_COLUMNS
-				  " FROM item WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3";
-	sqlite3_stmt *stmt;
-	int ret;
-
-	if (db_prepare(&ledger->db, sql, &stmt, err) < 0)
-		return -1;
-	bind_u64(stmt, 1, folder);
-	bind_int(stmt, 2, range->first);
-	bind_int(stmt, 3, range->last);
-	while ((ret = db_step(&ledger->db, stmt, err)) == 1) {
-		if (delta_row(&ledger->db, stmt, 0, delta, sign, err) < 0) {
-			sqlite3_reset(stmt);
-			return -1;
-		}
-	}
-	return ret;
-}
-
 static int
 apply_remove(struct ledger *ledger, struct op *op, struct err *err)
 {
-	static const char sql[] = "DELETE FROM item WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3";
 	struct set_op *set = (struct set_op *)op;
 	struct delta delta = { 0 };
-	sqlite3_stmt *stmt;
 
-	for (size_t i = 0; i < set->count; i++) {
-		const struct uid_range *range = &set->ranges[i];
-
-		if (delta_range(ledger, set->folder, range, &delta, -1, err) < 0 ||
-			remove_text(ledger, set->folder, range->first, range->last, err) < 0 ||
-			db_prepare(&ledger->db, sql, &stmt, err) < 0)
+	for (size_t i = 0; i < set->count; i++)
+		if (remove_range(ledger, set->folder, &set->ranges[i], &delta, err) < 0)
 			return -1;
-		bind_u64(stmt, 1, set->folder);
-		bind_int(stmt, 2, range->first);
-		bind_int(stmt, 3, range->last);
-		if (db_run(&ledger->db, stmt, err) < 0)
-			return -1;
-	}
 	return delta_apply(ledger, set->folder, &delta, err);
 }
 

@@ -204,6 +204,9 @@ struct ledger_item {
  * the target (landed, verified, adopted) and the new one does not. Copies all. */
 void ledger_items_put(
 	struct ledger *ledger, uint64_t folder, const struct ledger_item *items, size_t count);
+/* Queued. The row of `from` goes and this one comes, in one transaction. */
+void ledger_item_move(struct ledger *ledger, uint64_t from, uint32_t from_uid, uint64_t to,
+	const struct ledger_item *item);
 /* reads; rows with first <= uid <= last, ascending, at most max (0 = all). */
 int ledger_items(struct ledger *ledger, uint64_t folder, uint32_t first, uint32_t last, size_t max,
 	struct ledger_item **items_r, size_t *count_r, struct err *err);
