@@ -4,43 +4,18 @@ Every message has a number in its subject, so that a folder's content is a list 
 is compared is the whole account: folders, numbers, flags.
 """
 
-import re
 import time
 
 from corpus.boxes import Box, fill_account
 from corpus.messages import Mail, plain
-from lib.account import show_path, state_of
 from lib.bench import wait_for
 from lib.haul import Haul
 from lib.imap import Client
+from lib.numbers import content, flags_of, number_of, numbered, report_text
 from lib.testing import check, check_equal, check_in, test
 from servers.cyrus import Cyrus
 from servers.dovecot import Dovecot
 from standins.standin import Proxy, Standin
-
-NUMBER = re.compile(rb"^Subject: Message (\d+)\r$", re.M)
-
-
-def numbered(first, count, size=300):
-    """[Mail] with the numbers from `first` on, every third one read."""
-    return [plain(n, size, ("\\Seen",) if n % 3 == 0 else ()) for n in range(first, first + count)]
-
-
-def number_of(message):
-    return int(NUMBER.search(message.body.head).group(1))
-
-
-def content(server, user="ann", empty=False):
-    """{folder: [numbers in order]}; empty folders only when asked for."""
-    return {show_path(path): [number_of(m) for m in folder.messages]
-            for path, folder in state_of(server, user).items() if folder.messages or empty}
-
-
-def flags_of(server, user="ann"):
-    """{(folder, number): flags}"""
-    return {(show_path(path), number_of(m)): set(m.flags)
-            for path, folder in state_of(server, user).items() for m in folder.messages}
-
 
 def unordered(folders):
     return {name: sorted(numbers) for name, numbers in folders.items()}
@@ -120,11 +95,6 @@ def check_sums(report):
         ended = sum(row[k] for k in ("copied", "adopted", "skipped", "failed", "held", "vanished"))
         check_equal((row["found"], row["open"], row["surplus"], row["in_doubt"]),
                     (ended, 0, 0, 0), "sums of %s" % what)
-
-
-def report_text(haul):
-    with open(haul.logs()[-1] + "/report.txt") as f:
-        return f.read()
 
 
 # --- between two rounds

@@ -21,9 +21,6 @@
 #include "base/banned.h"
 
 #define FIRST_BYTES ((size_t)4096)
-/* So little stays in memory whatever the budget says: a file for each would cost a descriptor each.
- */
-#define SMALL_BYTES ((size_t)16384)
 
 struct spool_pool {
 	char *dir;
@@ -273,7 +270,7 @@ grow_memory(struct spool *s, uint64_t need)
 		cap *= 2;
 	if (cap > limit)
 		cap = limit;
-	if (!pool_reserve(s->pool, cap - s->cap, cap <= SMALL_BYTES))
+	if (!pool_reserve(s->pool, cap - s->cap, cap <= SPOOL_SMALL_BYTES))
 		return false;
 	mem = malloc(cap);
 	if (mem == NULL) {

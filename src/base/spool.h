@@ -14,6 +14,10 @@
  * same); it never waits. Any thread. */
 struct spool_pool;
 
+/* So little stays in memory whatever the budget says, since a file for each would cost a descriptor
+ * each: who holds many of them has to count. */
+#define SPOOL_SMALL_BYTES ((size_t)16384)
+
 struct spool_pool *spool_pool_new(const char *dir, size_t memory_bytes, size_t spool_bytes);
 void spool_pool_free(struct spool_pool **pool);
 

@@ -34,7 +34,7 @@ enum caps {
 	CAN_STATUS_SIZE = 8,
 	CAN_QUOTA = 16,
 	CAN_MAILBOXID = 32,
-	CAN_UNCHANGEDSINCE = 64, /* CONDSTORE */
+	CAN_KEYWORDS = 64,    /* any: known once a folder was selected */
 	CAN_SPECIAL_USE = 128    /* CREATE-SPECIAL-USE */
 };
 
@@ -43,6 +43,7 @@ struct session_env {
 	struct spool_pool *pool;
 	uint64_t stream_limit; /* a body larger than this comes as a ring */
 	size_t ring_bytes;     /* of such a ring; at least 2 x DIGEST_HEAD_BYTES */
+	uint64_t small_bytes;  /* of messages in flight that are too small to spill; 0 = any */
 	const struct cancel *cancel;
 	struct log *log;     /* may be NULL */
 	const char *account; /* for log lines */
@@ -92,6 +93,7 @@ struct store_entry {
 	/* The engine's own; the connector leaves these alone. */
 	uint64_t row;
 	unsigned attempt, steps; /* ladder steps applied, a bit each */
+	bool once_more;          /* was sent again as it is, after a NO without a reason */
 	unsigned reason;
 	struct digests *sent; /* owned: of the repaired body; NULL = as received */
 };

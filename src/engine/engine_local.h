@@ -26,7 +26,8 @@ struct engine_config {
 	enum engine_task task;
 	const char *const *only; /* globs over source users; none = all */
 	size_t only_count;
-	const char *const *rebind; /* source users whose account is the ledger's, though it differs */
+	const char *const
+		*rebind; /* source users whose account is the ledger's, though it differs */
 	size_t rebind_count;
 	unsigned jobs; /* 0 = the profile's */
 };

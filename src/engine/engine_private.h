@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct care_list;
+struct doubt;
 
 enum control { CONTROL_GO, CONTROL_PAUSE, CONTROL_STOP, CONTROL_SKIP };
 
@@ -44,6 +45,7 @@ struct account {
 	bool taken;               /* a worker has it */
 	struct cancel *cancel[2]; /* of its live sessions, or NULL */
 	struct care_list *care;   /* the job's; see job.h */
+	struct doubt *watched;    /* between attempts, the job's: see settle.c */
 	struct progress progress;
 	double rate_bytes; /* lately */
 	uint64_t rate_last;
@@ -97,6 +99,7 @@ void local_state(struct local *local, struct account *account, enum account_stat
 void local_fail_run(struct local *local, const struct err *err);
 void local_wake(struct local *local);
 bool local_stopping(struct local *local);
+uint64_t local_share(struct local *local, uint64_t bytes); /* of one of the jobs at work */
 
 /* snapshot.c */
 void local_snapshot(struct engine *engine, struct snapshot *snapshot_r);
@@ -104,6 +107,9 @@ void local_rates(struct local *local, double seconds);
 
 /* job.c */
 void care_list_free(struct care_list **care);
+
+/* settle.c */
+void watched_free(struct doubt **watched);
 
 /* check.c */
 struct job;

@@ -12,19 +12,41 @@
 /* The target's answer for one change. */
 enum verdict { VERDICT_GONE, VERDICT_WRITE, VERDICT_THERE, VERDICT_TOUCHED, VERDICT_REFUSED };
 
+/* None but those that we meant to write: some the target may not have kept. */
 static bool
-same(const struct flag_change *c, const struct item *now, unsigned flags, const char *keywords)
+keywords_within(const char *now, const char *written)
+{
+	while (now != NULL && *now != '\0') {
+		size_t len = strcspn(now, " ");
+		char *one = xstrndup(now, len);
+		bool ours = keywords_has(written, one);
+		free(one);
+		if (!ours)
+			return false;
+		now += len + strspn(now + len, " ");
+	}
+	return true;
+}
+
+/* lost: the target does not keep all keywords. */
+static bool
+same(const struct item *now, unsigned flags, const char *keywords, bool lost)
 {
 	return (now->flags & ITEM_FLAGS_ALL) == (flags & ITEM_FLAGS_ALL) &&
-	       (c->keywords_lost || keywords_eq(now->keywords, keywords));
+	       (lost ? keywords_within(now->keywords, keywords)
+		     : keywords_eq(now->keywords, keywords));
 }
 
 static enum verdict
-judge(const struct flag_change *c, const struct item *now)
+judge(const struct flag_change *c, const struct item *now, bool any_keyword)
 {
-	if (same(c, now, c->new_flags, c->new_keywords))
+	bool lost = c->keywords_lost || !any_keyword;
+
+	if (same(now, c->new_flags, c->new_keywords, false))
 		return VERDICT_THERE;
-	return same(c, now, c->old_flags, c->old_keywords) ? VERDICT_WRITE : VERDICT_TOUCHED;
+	if (same(now, c->old_flags, c->old_keywords, lost))
+		return VERDICT_WRITE;
+	return same(now, c->new_flags, c->new_keywords, lost) ? VERDICT_THERE : VERDICT_TOUCHED;
 }
 
 static int
@@ -55,7 +77,8 @@ ask_target(struct job *job, const struct work *work, enum verdict *verdicts, str
 		struct flag_change *c =
 			bsearch(&key, work->changes, work->change_count, sizeof key, by_target_uid);
 		if (c != NULL)
-			verdicts[c - work->changes] = judge(c, message->item);
+			verdicts[c - work->changes] = judge(c, message->item,
+				(target->c->caps(target->session) & CAN_KEYWORDS) != 0);
 		message_free(&message);
 		ret = 0;
 	}

@@ -286,8 +286,9 @@ copy(struct job *job, struct err *err)
 		*err = job->reader_err;
 		ret = -1;
 	}
-	if (ret == 0 && !job_stopping(job) && settle_continue(job, true, &left, err) < 0)
-		ret = -1;
+	do
+		ret = ret == 0 && !job_stopping(job) ? settle_continue(job, true, &left, err) : ret;
+	while (ret == 0 && left > 0 && !job_stopping(job));
 	if (ret == 0 && !job_stopping(job))
 		ret = settle_watch(job, err);
 	return ret;
@@ -314,8 +315,8 @@ attempt(struct job *job, struct err *err)
 
 /* ---- its end ---- */
 
-static const struct err *
-folder_error(const struct job *job)
+static struct err *
+folder_error(struct job *job)
 {
 	for (size_t i = 0; i < job->folder_count; i++)
 		if (job->folders[i].err.code != ERR_NONE)
@@ -344,7 +345,7 @@ static void
 end_done(struct job *job)
 {
 	struct ledger_counts c = { 0 };
-	const struct err *folder = folder_error(job);
+	struct err *folder = folder_error(job);
 	uint64_t batches = 0, items = 0, ended = 0;
 	struct err err = { 0 };
 
@@ -461,6 +462,7 @@ static void
 run_attempt(struct job *job, struct err *err)
 {
 	uint64_t landed = job->landed;
+	struct err *folder;
 	int lock = -1, ret;
 
 	ret = lock_account(job, &lock, err);
@@ -468,14 +470,18 @@ run_attempt(struct job *job, struct err *err)
 		ret = attempt(job, err);
 	side_close(&job->source);
 	side_close(&job->target);
+	folder = folder_error(job);
 	if (ret < 0 && !job->restart)
 		end_failed(job, err, job->landed > landed);
 	else if (job_stopping(job))
 		end_as(job, stopped_state(job), NULL);
 	else if (job->restart || take_again(job))
 		end_as(job, ACCOUNT_WAITING, NULL);
+	else if (folder != NULL && folder->retry != RETRY_NEVER)
+		end_failed(job, folder, job->landed > landed);
 	else
 		end_done(job);
+	settle_keep_watched(job);
 	folders_clear(job);
 	if (lock >= 0)
 		close(lock);

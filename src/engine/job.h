@@ -51,8 +51,8 @@ struct work_folder {
 	uint32_t scan_uid; /* next to scan; 0 = nothing to scan */
 	uint32_t scan_end; /* the last UID there is, as the server tells */
 	uint32_t scan_width;
-	unsigned scans;                                          /* in flight */
-	bool scanned;                                            /* to its end */
+	unsigned scans, ops; /* in flight; ops: with all others */
+	bool scanned;        /* to its end */
 	uint64_t new_items, new_bytes, known_items, known_bytes; /* by this scan */
 	struct todo *todo; /* found, not yet asked for; ascending */
 	size_t todo_count, todo_next, todo_cap;
@@ -64,6 +64,8 @@ struct work_folder {
 	struct doubt *doubt;    /* what is being settled, or NULL */
 	struct uidset ours;     /* UIDs that this attempt's messages have on the target */
 	struct doubt *watched;  /* was sent again after a look: looked for at the end */
+	bool was_in_doubt;      /* rows were settled by this attempt */
+	size_t shared;          /* messages that share their UID on the target with another one */
 
 	/* Shared: hold job->lock. */
 	bool in_doubt;  /* the reader leaves it alone */
@@ -207,9 +209,17 @@ int settle_watch(struct job *job, struct err *err);
 /* True while folders wait for their second look; *due_r: clock_ms() of the next. */
 bool settle_pending(const struct job *job, int64_t *due_r);
 void doubt_free(struct doubt **doubt);
+void settle_keep_watched(struct job *job);
 
 /* flags.c */
 int flags_apply(struct job *job, struct work *work, struct err *err);
+
+/* rows.c: the ledger's rows of a folder, in windows. */
+/* 0 to go on, -1 with *err. The row is borrowed; it may be changed. */
+typedef int row_fn(void *context, struct ledger_item *row, struct err *err);
+int rows_each(struct job *job, uint64_t folder, row_fn *fn, void *context, struct err *err);
+/* All rows: gone at the source in that round (0: there again). */
+int rows_mark_gone(struct job *job, uint64_t folder, unsigned round, struct err *err);
 
 /* rematch.c */
 int rematch_source(

@@ -122,6 +122,17 @@ local_stopping(struct local *local)
 	return atomic_load(&local->stopping);
 }
 
+uint64_t
+local_share(struct local *local, uint64_t bytes)
+{
+	unsigned jobs;
+
+	pthread_mutex_lock(&local->lock);
+	jobs = local->jobs;
+	pthread_mutex_unlock(&local->lock);
+	return bytes / (jobs > 0 ? jobs : 1);
+}
+
 /* ---- workers ---- */
 
 /* Waiting, or resumed after it had come to a halt. */
@@ -502,6 +513,7 @@ free_local(struct local *local)
 {
 	for (size_t i = 0; i < local->account_count; i++) {
 		care_list_free(&local->accounts[i].care);
+		watched_free(&local->accounts[i].watched);
 		check_account_clear(&local->accounts[i].check);
 	}
 	free(local->accounts);

@@ -10,6 +10,7 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/engine_private.h \
 	src/engine/flags.c \
 	src/engine/folders.c \
+	src/engine/folders_private.h \
 	src/engine/intent.c \
 	src/engine/job.c \
 	src/engine/job.h \
@@ -21,10 +22,14 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/plan.h \
 	src/engine/reader.c \
 	src/engine/rematch.c \
+	src/engine/renames.c \
+	src/engine/rows.c \
 	src/engine/settle.c \
 	src/engine/side.c \
 	src/engine/snapshot.c \
 	src/engine/subscribe.c \
+	src/engine/work_list.c \
+	src/engine/work_list.h \
 	src/engine/writer.c
 
 check_PROGRAMS += src/engine/test_plan src/engine/test_match

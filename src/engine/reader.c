@@ -25,6 +25,7 @@
 #define FETCH_SET_MESSAGES 1000u
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCHES_IN_FLIGHT  16u
+#define SIZE_IS_WRONG      4 /* times: what a server's estimate is not; less is fetched and seen */
 #define HOLD_UP_MS         (10 * 60 * 1000) /* a writer that takes nothing for so long */
 #define KEEPALIVE_MS       60000u
 
@@ -60,6 +61,7 @@ struct reader {
 	size_t op_count, scans, fetches;
 	uint64_t bytes_in_flight;
 	size_t todo_ahead;
+	size_t first_open;   /* all folders before it are read */
 	struct batch *batch; /* being filled */
 	struct work_folder *batch_folder;
 	bool batch_alone;
@@ -292,6 +294,11 @@ filter(const struct profile_run *run, const struct scanned *s)
 static void
 add_todo(struct reader *r, struct work_folder *wf, const struct scanned *s)
 {
+	if (wf->todo_next > 1000 && wf->todo_next > wf->todo_count / 2) {
+		wf->todo_count -= wf->todo_next;
+		memmove(wf->todo, wf->todo + wf->todo_next, wf->todo_count * sizeof *wf->todo);
+		wf->todo_next = 0;
+	}
 	if (wf->todo_count == wf->todo_cap) {
 		wf->todo_cap = wf->todo_cap ? wf->todo_cap * 2 : 256;
 		wf->todo = xrealloc(wf->todo, wf->todo_cap * sizeof *wf->todo);
@@ -314,7 +321,7 @@ scan_new(struct reader *r, struct work_folder *wf, const struct scanned *s, bool
 	}
 	if (reason != REASON_NONE)
 		put_failed(job, wf, &item, s->size, ITEM_SKIPPED, reason, "");
-	else if (job->limits.message_max != 0 && s->size > job->limits.message_max)
+	else if (job->limits.message_max != 0 && s->size / SIZE_IS_WRONG > job->limits.message_max)
 		put_failed(job, wf, &item, s->size, ITEM_FAILED, ERR_TOOBIG,
 			"larger than the target takes");
 	else
@@ -499,6 +506,7 @@ start_op(struct reader *r, struct op *op, struct err *err)
 	*r->last = op;
 	r->last = &op->next;
 	r->op_count++;
+	op->folder->ops++;
 	r->bytes_in_flight += op->bytes;
 	r->spoke_ms = clock_ms();
 	return 0;
@@ -575,13 +583,23 @@ in_doubt(struct job *job, const struct work_folder *wf)
 	return ret;
 }
 
+static bool
+is_read(const struct work_folder *wf)
+{
+	return wf->scan_uid == 0 && wf->ops == 0 && wf->todo_next == wf->todo_count &&
+	       wf->again.count == 0;
+}
+
 /* Fills the row of operations up: fetches of what is known first, in folder order, then scans. */
 static int
 top_up(struct reader *r, struct err *err)
 {
 	struct job *job = r->job;
 
-	for (size_t i = 0; i < job->folder_count; i++) {
+	while (r->first_open < job->folder_count && is_read(&job->folders[r->first_open]))
+		r->first_open++;
+	for (size_t i = r->first_open; i < job->folder_count && r->fetches < FETCHES_IN_FLIGHT;
+		i++) {
 		struct work_folder *wf = &job->folders[i];
 		while ((wf->todo_next < wf->todo_count || wf->again.count > 0) &&
 			r->fetches < FETCHES_IN_FLIGHT &&
@@ -589,10 +607,12 @@ top_up(struct reader *r, struct err *err)
 			if (start_fetch(r, wf, err) < 0)
 				return -1;
 	}
-	for (size_t i = 0; i < job->folder_count; i++) {
+	for (size_t i = r->first_open; i < job->folder_count && r->scans < SCANS_IN_FLIGHT &&
+				       (r->todo_ahead < TODO_AHEAD || r->op_count == 0);
+		i++) {
 		struct work_folder *wf = &job->folders[i];
-		while (wf->scan_uid != 0 && !in_doubt(job, wf) && r->scans < SCANS_IN_FLIGHT &&
-			(r->todo_ahead < TODO_AHEAD || r->op_count == 0))
+		while (wf->scan_uid != 0 && r->scans < SCANS_IN_FLIGHT &&
+			(r->todo_ahead < TODO_AHEAD || r->op_count == 0) && !in_doubt(job, wf))
 			if (start_scan(r, wf, err) < 0)
 				return -1;
 	}
@@ -676,14 +696,15 @@ say_folder(struct job *job, const struct work_folder *wf)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
-/* An error of the operation alone: the folder is named, or its messages are asked for one by one.
- */
+/* An error of the operation alone: the folder is named, or its messages are asked for one by one. A
+ * folder that is no longer there while its messages are fetched ends the attempt, since none of
+ * them is to be had. */
 static int
 op_refused(struct op *op, struct err *refused, struct err *err)
 {
 	if (err_is_link(refused->code) || refused->code == ERR_UIDVALIDITY ||
-		refused->code == ERR_NOFOLDER || refused->code == ERR_CANCELLED ||
-		refused->scope >= SCOPE_ACCOUNT) {
+		(refused->code == ERR_NOFOLDER && op->kind != OP_SCAN) ||
+		refused->code == ERR_CANCELLED || refused->scope >= SCOPE_ACCOUNT) {
 		*err = *refused;
 		return err_context(err, "folder %s", op->folder->plan->source_name);
 	}
@@ -746,6 +767,7 @@ take_answer(struct reader *r, struct err *err)
 		ret = end_fetch(r, op, &refused, err);
 	else if (ret == 0)
 		end_missing(r, op, &refused);
+	op->folder->ops--;
 	op_free(&op);
 	return ret;
 }
@@ -766,6 +788,8 @@ begin_folder(struct work_folder *wf)
 	const struct folder *f = &wf->source;
 	uint64_t width;
 
+	if (wf->err.code != ERR_NONE)
+		return;
 	wf->scan_uid = 1;
 	wf->scan_end = UINT32_MAX - 1;
 	wf->scan_width = UINT32_MAX - 1;
@@ -775,7 +799,8 @@ begin_folder(struct work_folder *wf)
 	width = f->messages <= SCAN_MESSAGES ? f->uidnext
 					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
 	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;
-	if (f->messages == 0 && rows_of(&wf->row.counts) == 0)
+	/* Rows that were just settled are not in the counts of the attempt's start. */
+	if (f->messages == 0 && rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt)
 		wf->scan_uid = 0;
 }
 
@@ -857,7 +882,7 @@ reader_thread(void *p)
 	r.last = &r.first;
 	for (size_t i = 0; i < job->folder_count; i++) {
 		begin_folder(&job->folders[i]);
-		if (job->folders[i].scan_uid == 0)
+		if (job->folders[i].scan_uid == 0 && job->folders[i].err.code == ERR_NONE)
 			folder_counted(&r, &job->folders[i]);
 	}
 	if (read_all(&r, &err) < 0) {

@@ -1,46 +1,18 @@
-/* rematch.c - a folder whose UIDVALIDITY is not the ledger's: its rows are found again, on the
- * source by size, date and, where that is not unique, digest; on the target by digest. Nothing is
+/* rematch.c - a folder whose UIDVALIDITY is not the ledger's: its rows are found again. Nothing is
  * read as "all gone", nothing is sent again because a number changed.
  *
+ * On the source size and date tell a message, where no other row and no other message has the same
+ * ones. All that is left is told by digest: sizes may be estimates, and a restored backup may have
+ * lost the dates. On the target all rows are found by digest.
+ *
  * A folder may hold a million messages: what is kept of each is a few dozen bytes, the ledger's
- * rows are read in windows, and only messages that size and date do not tell apart are read. */
+ * rows are read in windows, and no body is kept. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/job.h"
 
 #include "base/banned.h"
-
-#define WINDOW_ROWS 5000
-
-/* ---- the ledger's rows, a window at a time ---- */
-
-/* 0 to go on, -1 with *err. */
-typedef int row_fn(void *context, struct ledger_item *row, struct err *err);
-
-static int
-each_row(struct job *job, uint64_t folder, row_fn *fn, void *context, struct err *err)
-{
-	uint32_t from = 1;
-	size_t count;
-	int ret = 0;
-
-	do {
-		struct ledger_item *rows;
-		uint32_t last;
-		if (ledger_items(job->ledger, folder, from, UINT32_MAX, WINDOW_ROWS, &rows, &count,
-			    err) < 0)
-			return -1;
-		last = count > 0 ? rows[count - 1].uid : UINT32_MAX;
-		for (size_t i = 0; ret == 0 && i < count; i++)
-			ret = fn(context, &rows[i], err);
-		ledger_items_free(rows, count);
-		if (last == UINT32_MAX)
-			break;
-		from = last + 1;
-	} while (ret == 0 && count == WINDOW_ROWS);
-	return ret;
-}
 
 static bool
 has_digest(const struct ledger_item *row)
@@ -65,7 +37,6 @@ struct present {
 	int64_t received;
 	uint32_t uid;
 	bool taken;
-	unsigned char *digest; /* owned; NULL: size and date are enough, or it did not come */
 };
 
 /* What a row is looked for by. */
@@ -74,15 +45,30 @@ struct looks {
 	int64_t received;
 };
 
+/* A message that size and date did not tell. */
+struct digested {
+	unsigned char digest[DIGEST_SIZE];
+	struct present *present;
+};
+
+enum pass {
+	PASS_LOOKS,  /* alone with its size and date, on both sides */
+	PASS_DIGEST, /* by the bytes received */
+	PASS_REST    /* landed rows whose bytes are not known: any with their size and date */
+};
+
 struct rematch {
 	struct job *job;
 	struct work_folder *wf;
 	const struct ledger_folder *old;
-	struct present *list; /* by size, date, digest, UID */
+	struct present *list; /* by size, date, UID */
 	size_t count;
-	struct looks *rows; /* all of the old rows, sorted */
+	struct looks *rows; /* of all the old rows, sorted */
 	size_t row_count, row_cap;
-	bool rest; /* second pass: rows that only size and date can find */
+	struct digested *digested; /* by digest, date */
+	size_t digested_count;
+	enum pass pass;
+	size_t wanting; /* rows that the pass left over and a later one may find */
 	size_t again;
 };
 
@@ -105,19 +91,24 @@ by_present(const void *a, const void *b)
 		return x->size < y->size ? -1 : 1;
 	if (x->received != y->received)
 		return x->received < y->received ? -1 : 1;
-	if ((x->digest == NULL) != (y->digest == NULL))
-		return x->digest == NULL ? 1 : -1;
-	if (x->digest != NULL && memcmp(x->digest, y->digest, DIGEST_SIZE) != 0)
-		return memcmp(x->digest, y->digest, DIGEST_SIZE);
 	return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
 static int
 by_uid(const void *a, const void *b)
 {
-	const struct present *const *x = a, *const *y = b;
+	const struct digested *x = a, *y = b;
 
-	return ((*x)->uid > (*y)->uid) - ((*x)->uid < (*y)->uid);
+	return (x->present->uid > y->present->uid) - (x->present->uid < y->present->uid);
+}
+
+static int
+by_digest(const void *a, const void *b)
+{
+	const struct digested *x = a, *y = b;
+	int order = memcmp(x->digest, y->digest, DIGEST_SIZE);
+
+	return order != 0 ? order : by_present(x->present, y->present);
 }
 
 static int
@@ -173,134 +164,98 @@ equal_range(
 	*end_r = low;
 }
 
-static size_t
-rows_like(const struct rematch *r, uint64_t size, int64_t received)
+/* No other row has its size and date; it is one of the rows. */
+static bool
+is_alone(const struct rematch *r, uint64_t size, int64_t received)
 {
 	const struct looks key = { size, received };
-	const struct looks *hit;
-	size_t n = 1;
+	const struct looks *hit = bsearch(&key, r->rows, r->row_count, sizeof *r->rows, by_looks);
 
-	hit = r->row_count == 0 ? NULL
-				: bsearch(&key, r->rows, r->row_count, sizeof *r->rows, by_looks);
-	if (hit == NULL)
-		return 0;
-	for (const struct looks *p = hit; p > r->rows && by_looks(p - 1, &key) == 0; p--)
-		n++;
-	for (const struct looks *p = hit + 1; p < r->rows + r->row_count && by_looks(p, &key) == 0;
-		p++)
-		n++;
-	return n;
+	return hit != NULL && !(hit > r->rows && by_looks(hit - 1, &key) == 0) &&
+	       !(hit + 1 < r->rows + r->row_count && by_looks(hit + 1, &key) == 0);
 }
 
-/* Messages that size and date do not tell apart, and that a row may be: sorted by UID. */
-static struct present **
-ambiguous(struct rematch *r, size_t *count_r)
-{
-	struct present **asked = NULL;
-	size_t end, n = 0, cap = 0;
-
-	for (size_t first = 0; first < r->count; first = end) {
-		const struct present *p = &r->list[first];
-		size_t rows = rows_like(r, p->size, p->received);
-		for (end = first; end < r->count && r->list[end].size == p->size &&
-				  r->list[end].received == p->received;
-			end++)
-			;
-		if (rows == 0 || (rows == 1 && end - first == 1))
-			continue;
-		for (size_t i = first; i < end; i++) {
-			if (n == cap) {
-				cap = cap ? cap * 2 : 256;
-				asked = xrealloc(asked, cap * sizeof *asked);
-			}
-			asked[n++] = &r->list[i];
-		}
-	}
-	if (n > 0)
-		qsort(asked, n, sizeof *asked, by_uid);
-	*count_r = n;
-	return asked;
-}
-
-/* Reads those, all in one go. */
+/* Reads what is not taken, in one go. */
 static int
-digest_ambiguous(struct rematch *r, struct err *err)
+digest_rest(struct rematch *r, struct err *err)
 {
 	struct side *side = &r->job->source;
 	struct uidset set = { 0 };
 	struct message *message;
-	size_t count;
-	struct present **asked = ambiguous(r, &count);
+	size_t n = 0;
 	int ret = 0;
 
-	for (size_t i = 0; i < count; i++)
-		uidset_add(&set, asked[i]->uid, asked[i]->uid);
-	if (count > 0)
-		ret = side->c->fetch_start(side->session, &r->wf->source, &set, FETCH_DIGEST, err);
-	while (count > 0 && ret == 0 &&
-		(ret = side->c->fetch_next(side->session, &message, err)) == 1) {
-		struct present key = { .uid = message->item->uid }, *wanted = &key, **hit;
-		hit = bsearch(&wanted, asked, count, sizeof *asked, by_uid);
-		if (hit != NULL && (*hit)->digest == NULL) {
-			(*hit)->digest = xmalloc(DIGEST_SIZE);
-			memcpy((*hit)->digest, message->digests.exact, DIGEST_SIZE);
+	r->digested = xcalloc(r->count + 1, sizeof *r->digested);
+	for (size_t i = 0; i < r->count; i++)
+		if (!r->list[i].taken) {
+			r->digested[n++].present = &r->list[i];
+			uidset_add(&set, r->list[i].uid, r->list[i].uid);
 		}
+	qsort(r->digested, n, sizeof *r->digested, by_uid);
+	if (n > 0)
+		ret = side->c->fetch_start(side->session, &r->wf->source, &set, FETCH_DIGEST, err);
+	while (n > 0 && ret == 0 &&
+		(ret = side->c->fetch_next(side->session, &message, err)) == 1) {
+		struct present uid = { .uid = message->item->uid };
+		struct digested key = { .present = &uid }, *hit;
+		hit = bsearch(&key, r->digested, n, sizeof key, by_uid);
+		if (hit != NULL)
+			memcpy(hit->digest, message->digests.exact, DIGEST_SIZE);
 		message_free(&message);
 		ret = 0;
 	}
 	uidset_clear(&set);
-	free(asked);
-	if (r->count > 0)
-		qsort(r->list, r->count, sizeof *r->list, by_present);
+	qsort(r->digested, n, sizeof *r->digested, by_digest);
+	r->digested_count = n;
 	return ret;
 }
 
-/* The first free one of [first, end) with that digest (NULL: whatever it has). */
+/* Among messages of those bytes one of that date comes first. */
 static struct present *
-free_one(struct rematch *r, size_t first, size_t end, const unsigned char *digest)
+find_digest(struct rematch *r, const struct ledger_item *row)
 {
-	if (digest != NULL) { /* those that have one come first, in its order */
-		size_t high = end;
-		while (first < high) {
-			size_t middle = first + (high - first) / 2;
-			const unsigned char *at = r->list[middle].digest;
-			if (at != NULL && memcmp(at, digest, DIGEST_SIZE) < 0)
-				first = middle + 1;
-			else
-				high = middle;
-		}
+	struct present *any = NULL;
+	size_t low = 0, high = r->digested_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (memcmp(r->digested[middle].digest, row->digest, DIGEST_SIZE) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	for (size_t i = first; i < end; i++) {
-		struct present *p = &r->list[i];
-		if (digest != NULL &&
-			(p->digest == NULL || memcmp(p->digest, digest, DIGEST_SIZE) != 0))
-			break;
-		if (!p->taken)
+	for (; low < r->digested_count &&
+		memcmp(r->digested[low].digest, row->digest, DIGEST_SIZE) == 0;
+		low++) {
+		struct present *p = r->digested[low].present;
+		if (p->taken)
+			continue;
+		if (p->received == row->received)
 			return p;
+		if (any == NULL)
+			any = p;
 	}
-	return NULL;
+	return any;
 }
 
-/* Where the row's message is now, or 0. Alone with its size and date it is taken as it is. A row
- * without a digest that is not alone waits for the rest: as it has landed, sending it again would
- * be the greater harm. */
-static uint32_t
+/* Where the row's message is now, or NULL. A landed row whose bytes nobody knows takes what is left
+ * with its size and date: sending it again would be the greater harm. */
+static struct present *
 find_row(struct rematch *r, const struct ledger_item *row)
 {
-	struct present *hit = NULL;
 	size_t first, end;
-	bool alone;
 
+	if (r->pass == PASS_DIGEST)
+		return has_digest(row) ? find_digest(r, row) : NULL;
+	if (r->pass == PASS_REST && (has_digest(row) || !has_landed(row)))
+		return NULL;
 	equal_range(r, row->size, row->received, &first, &end);
-	alone = end - first == 1 && rows_like(r, row->size, row->received) == 1;
-	if (alone || (r->rest && has_landed(row)))
-		hit = free_one(r, first, end, NULL);
-	else if (has_digest(row))
-		hit = free_one(r, first, end, row->digest);
-	if (hit == NULL)
-		return 0;
-	hit->taken = true;
-	return hit->uid;
+	if (r->pass == PASS_LOOKS && (end - first != 1 || !is_alone(r, row->size, row->received)))
+		return NULL;
+	for (size_t i = first; i < end; i++)
+		if (!r->list[i].taken)
+			return &r->list[i];
+	return NULL;
 }
 
 static int
@@ -342,55 +297,76 @@ static int
 move_row(void *context, struct ledger_item *row, struct err *err)
 {
 	struct rematch *r = context;
-	bool waits = !has_digest(row) && has_landed(row);
-	uint32_t uid;
+	struct present *hit = find_row(r, row);
+	uint32_t from = row->uid;
 
 	(void)err;
-	if (r->rest && !waits)
+	if (hit == NULL) {
+		r->wanting += has_digest(row) || has_landed(row);
 		return 0;
-	uid = find_row(r, row);
-	if (uid != 0) {
-		uint32_t from = row->uid;
-		row->uid = uid;
-		row->gone_round = 0;
-		if (row->reason == REASON_NONE)
-			row->reason = REASON_REMATCHED;
-		ledger_item_move(r->job->ledger, r->old->id, from, r->wf->row.id, row);
-		r->again++;
-	} else if (row->gone_round == 0 && (r->rest || !waits)) {
-		struct uidset gone = { 0 };
-		uidset_add(&gone, row->uid, row->uid);
-		ledger_items_gone(r->job->ledger, r->old->id, &gone, r->job->local->round);
-		uidset_clear(&gone);
 	}
+	hit->taken = true;
+	row->uid = hit->uid;
+	row->gone_round = 0;
+	if (row->reason == REASON_NONE)
+		row->reason = REASON_REMATCHED;
+	ledger_item_move(r->job->ledger, r->old->id, from, r->wf->row.id, row);
+	r->again++;
 	return 0;
 }
 
-/* Fills both lists and gives each row its message of now. */
+static int
+run_pass(struct rematch *r, enum pass pass, struct err *err)
+{
+	r->pass = pass;
+	r->wanting = 0;
+	if (rows_each(r->job, r->old->id, move_row, r, err) < 0)
+		return -1;
+	return ledger_flush(r->job->ledger, err);
+}
+
+/* Gives each row its message of now. */
 static int
 rematch_rows(struct rematch *r, struct err *err)
 {
 	struct uidset moved = { 0 };
-	int ret = each_row(r->job, r->old->id, add_looks, r, err);
+	int ret = rows_each(r->job, r->old->id, add_looks, r, err);
 
 	if (r->row_count > 0)
 		qsort(r->rows, r->row_count, sizeof *r->rows, by_looks);
 	if (ret == 0)
-		ret = each_row(r->job, r->wf->row.id, note_moved, &moved, err);
+		ret = rows_each(r->job, r->wf->row.id, note_moved, &moved, err);
 	if (ret == 0)
 		ret = list_present(r, err);
 	leave_out(r, &moved);
 	uidset_clear(&moved);
 	if (ret == 0)
-		ret = digest_ambiguous(r, err);
-	if (ret == 0)
-		ret = each_row(r->job, r->old->id, move_row, r, err);
-	if (ret == 0)
-		ret = ledger_flush(r->job->ledger, err);
-	r->rest = true;
-	if (ret == 0)
-		ret = each_row(r->job, r->old->id, move_row, r, err);
+		ret = run_pass(r, PASS_LOOKS, err);
+	if (ret == 0 && r->wanting > 0) {
+		ret = digest_rest(r, err);
+		if (ret == 0)
+			ret = run_pass(r, PASS_DIGEST, err);
+		if (ret == 0)
+			ret = run_pass(r, PASS_REST, err);
+	}
 	return ret;
+}
+
+/* The old row is history: what is left of its items is gone at the source. */
+static int
+close_old(struct rematch *r, struct err *err)
+{
+	struct job *job = r->job;
+	struct ledger_folder old = *r->old;
+
+	if (rows_mark_gone(job, old.id, job->local->round, err) < 0)
+		return -1;
+	old.gone_round = job->local->round;
+	old.rematch = false;
+	ledger_folder_found(job->ledger, old.id, r->row_count - r->again, 0, job->local->round);
+	if (ledger_folder_put(job->ledger, &old, err) < 0)
+		return -1;
+	return ledger_flush(job->ledger, err);
 }
 
 int
@@ -398,28 +374,19 @@ rematch_source(
 	struct job *job, struct work_folder *wf, const struct ledger_folder *old, struct err *err)
 {
 	struct rematch r = { .job = job, .wf = wf, .old = old };
-	struct ledger_folder stale;
-	int ret = -1;
+	int ret = rematch_rows(&r, err);
 
-	if (rematch_rows(&r, err) < 0)
-		goto out;
-	job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
-		"UIDVALIDITY at the source is %u, was %u: %zu of %zu known messages found again",
-		(unsigned)wf->source.uidvalidity, (unsigned)old->source_uidvalidity, r.again,
-		r.row_count);
-	stale = *old;
-	stale.gone_round = job->local->round;
-	wf->row.rematch = 0;
-	ledger_folder_found(job->ledger, old->id, r.row_count - r.again, 0, job->local->round);
-	if (ledger_folder_put(job->ledger, &stale, err) < 0 ||
-		ledger_folder_put(job->ledger, &wf->row, err) < 0)
-		goto out;
-	ret = ledger_flush(job->ledger, err);
-out:
-	for (size_t i = 0; i < r.count; i++)
-		free(r.list[i].digest);
+	if (ret == 0) {
+		job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
+			"UIDVALIDITY at the source is %u, was %u: %zu of %zu known messages found "
+			"again",
+			(unsigned)wf->source.uidvalidity, (unsigned)old->source_uidvalidity,
+			r.again, r.row_count);
+		ret = close_old(&r, err);
+	}
 	free(r.list);
 	free(r.rows);
+	free(r.digested);
 	return ret;
 }
 
@@ -544,7 +511,7 @@ rematch_target(struct job *job, struct work_folder *wf, uint32_t new_uidvalidity
 	int ret = -1;
 
 	wf->target.uidvalidity = new_uidvalidity;
-	if (each_row(job, wf->row.id, add_landed, &l, err) < 0)
+	if (rows_each(job, wf->row.id, add_landed, &l, err) < 0)
 		goto out;
 	if (l.count > 0)
 		qsort(l.rows, l.count, sizeof *l.rows, by_landed);

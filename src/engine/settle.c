@@ -25,6 +25,8 @@ struct stray {
 };
 
 struct doubt {
+	struct doubt *next;           /* of the account's watched ones */
+	uint64_t folder;              /* their ledger folder */
 	struct ledger_batch *batches; /* owned: borrowed parts of `all` */
 	size_t batch_count;
 	struct match_row *rows; /* one per entry, batch after batch */
@@ -59,6 +61,7 @@ doubt_new(const struct work_folder *wf, struct ledger_batch *batches, size_t cou
 	struct doubt *d = xcalloc(1, sizeof *d);
 	size_t n = 0;
 
+	d->folder = batches[0].folder;
 	d->bound = UINT32_MAX;
 	d->batches = xcalloc(count, sizeof *d->batches);
 	memcpy(d->batches, batches, count * sizeof *d->batches);
@@ -480,6 +483,23 @@ settle_stale(struct job *job, const struct ledger_folder *row, const struct fold
 	return ret;
 }
 
+static void
+take_watched(struct job *job)
+{
+	struct doubt *d;
+
+	while ((d = job->account->watched) != NULL) {
+		struct work_folder *wf = folder_by_row(job, d->folder);
+		job->account->watched = d->next;
+		d->next = NULL;
+		if (wf != NULL && wf->watched == NULL && !d->other_uidvalidity &&
+			d->batches[0].uidvalidity == wf->target.uidvalidity)
+			wf->watched = d;
+		else
+			doubt_free(&d);
+	}
+}
+
 int
 settle_begin(struct job *job, struct err *err)
 {
@@ -487,6 +507,7 @@ settle_begin(struct job *job, struct err *err)
 	size_t count, end;
 	int ret = 0;
 
+	take_watched(job);
 	if (ledger_doubts(job->ledger, job->account->id, &batches, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count && ret == 0; i = end) {
@@ -499,6 +520,7 @@ settle_begin(struct job *job, struct err *err)
 			continue;
 		}
 		wf->doubt = doubt_new(wf, &batches[i], end - i);
+		wf->was_in_doubt = true;
 		ret = first_look(job, wf, err);
 	}
 	ledger_batches_free(batches, count);
@@ -541,7 +563,33 @@ settle_continue(struct job *job, bool wait, size_t *left_r, struct err *err)
 	return 0;
 }
 
-/* Messages that arrived late: a row that was sent again now lies there twice. */
+/* A message that arrived late: it lies there twice if it was sent again. If it was held, this is
+ * what it was held for. */
+static int
+found_late(struct job *job, struct work_folder *wf, const struct ledger_entry *e,
+	const struct match_row *row, struct err *err)
+{
+	struct ledger_item *item, landed;
+	size_t items;
+
+	if (ledger_items(job->ledger, wf->row.id, e->uid, e->uid, 1, &item, &items, err) < 0)
+		return -1;
+	if (items == 1 && item->state == ITEM_HELD) {
+		landed_item(job, e, row, &landed);
+		ledger_items_put(job->ledger, wf->row.id, &landed, 1);
+		job_note(job, wf->plan->source_name, EVENT_NOTE, ERR_NONE,
+			"source UID %u was held and arrived late, as UID %u", (unsigned)e->uid,
+			(unsigned)row->uid);
+	} else if (items == 1) {
+		job->remarks = true;
+		job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
+			"late double: source UID %u lies on the target as UID %u and UID %u",
+			(unsigned)e->uid, (unsigned)item->target_uid, (unsigned)row->uid);
+	}
+	ledger_items_free(item, items);
+	return 0;
+}
+
 static int
 watch_folder(struct job *job, struct work_folder *wf, struct err *err)
 {
@@ -560,29 +608,40 @@ watch_folder(struct job *job, struct work_folder *wf, struct err *err)
 		goto out;
 	forget_seen(found, &count, &d->seen);
 	match_rows(d->rows, d->row_count, found, count);
-	for (size_t b = 0, n = 0; b < d->batch_count; b++)
-		for (size_t i = 0; i < d->batches[b].count; i++, n++) {
-			struct ledger_item *item;
-			size_t items;
-			uint32_t uid = d->batches[b].entries[i].uid;
-			if (d->rows[n].uid == 0 || uidset_has(&d->seen, d->rows[n].uid))
-				continue;
-			if (ledger_items(job->ledger, wf->row.id, uid, uid, 1, &item, &items, err) <
-				0)
-				goto out;
-			job->remarks = true;
-			job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
-				"late double: source UID %u lies on the target as UID %u and UID "
-				"%u",
-				(unsigned)uid, items == 1 ? (unsigned)item->target_uid : 0u,
-				(unsigned)d->rows[n].uid);
-			ledger_items_free(item, items);
-		}
 	ret = 0;
+	for (size_t b = 0, n = 0; b < d->batch_count; b++)
+		for (size_t i = 0; ret == 0 && i < d->batches[b].count; i++, n++)
+			if (d->rows[n].uid != 0 && !uidset_has(&d->seen, d->rows[n].uid))
+				ret = found_late(
+					job, wf, &d->batches[b].entries[i], &d->rows[n], err);
 out:
 	free(found);
 	uidset_clear(&ours);
 	return ret;
+}
+
+/* An attempt that ends early leaves what it watched to the next one. */
+void
+settle_keep_watched(struct job *job)
+{
+	for (size_t i = 0; i < job->folder_count; i++) {
+		struct doubt *d = job->folders[i].watched;
+		if (d == NULL)
+			continue;
+		job->folders[i].watched = NULL;
+		d->next = job->account->watched;
+		job->account->watched = d;
+	}
+}
+
+void
+watched_free(struct doubt **watched)
+{
+	while (*watched != NULL) {
+		struct doubt *d = *watched;
+		*watched = d->next;
+		doubt_free(&d);
+	}
 }
 
 int

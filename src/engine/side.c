@@ -6,6 +6,8 @@
 
 #include "base/banned.h"
 
+#define SMALL_BYTES (16u << 20) /* in flight of all jobs, of messages that are never spilled */
+
 /* Who logs in: the row's own password, else the admin, else (target) the source's password. */
 static void
 choose_login(struct side *side, const struct profile_side *conf, const char *user,
@@ -72,6 +74,7 @@ side_open(struct job *job, struct side *side, struct err *err)
 	env.pool = job->local->pool;
 	env.stream_limit = job->run->stream_limit;
 	env.ring_bytes = 1u << 20;
+	env.small_bytes = local_share(job->local, SMALL_BYTES);
 	env.cancel = side->cancel;
 	env.log = job->log;
 	env.account = job->name;

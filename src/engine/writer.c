@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "engine/job.h"
+#include "engine/work_list.h"
 #include "mail/ladder.h"
 
 #include "base/banned.h"
@@ -28,17 +29,6 @@
 #define STOP_POLL_MS 500
 #define KEEPALIVE_MS 60000
 #define DISK_RESERVE (64u << 20) /* that a large message leaves free */
-
-struct node {
-	struct node *next;
-	struct batch *batch; /* one of these */
-	struct work *work;
-	int64_t sent_ms;
-};
-
-struct list {
-	struct node *first, **last;
-};
 
 struct writer {
 	struct job *job;
@@ -54,74 +44,6 @@ struct writer {
 	int64_t answered_ms;   /* the last answer to a batch */
 	unsigned longest_ms;
 };
-
-static void
-list_add(struct list *list, const struct node *from)
-{
-	struct node *node = xcalloc(1, sizeof *node);
-
-	if (list->first == NULL)
-		list->last = &list->first;
-	*node = *from;
-	*list->last = node;
-	list->last = &node->next;
-}
-
-static void
-list_add_batch(struct list *list, struct batch *batch)
-{
-	list_add(list, &(struct node){ .batch = batch });
-}
-
-/* Puts all of `front` before what is in `list`. */
-static void
-list_prepend(struct list *list, struct list *front)
-{
-	if (front->first == NULL)
-		return;
-	*front->last = list->first;
-	if (list->first == NULL)
-		list->last = front->last;
-	list->first = front->first;
-	front->first = NULL;
-}
-
-/* Takes the oldest; false when empty. */
-static bool
-list_take(struct list *list, struct node *node_r)
-{
-	struct node *node = list->first;
-
-	if (node == NULL)
-		return false;
-	*node_r = *node;
-	list->first = node->next;
-	free(node);
-	return true;
-}
-
-/* A batch that nobody will send any more: rings must let their writers go. */
-static void
-drop_batch(struct batch **batch)
-{
-	struct work *work = xcalloc(1, sizeof *work);
-
-	work->batch = *batch;
-	*batch = NULL;
-	work_free(work);
-}
-
-static void
-list_clear(struct list *list)
-{
-	struct node node;
-
-	while (list_take(list, &node)) {
-		if (node.batch != NULL)
-			drop_batch(&node.batch);
-		work_free(node.work);
-	}
-}
 
 /* ---- results ---- */
 
@@ -292,12 +214,11 @@ repair(struct writer *w, struct store_entry *entry, bool *repaired_r, struct err
 	return digest_spool(body, entry->sent, err);
 }
 
-/* A NO that names no reason, to a message sent for the first time. */
+/* A NO that names no reason, to a message that was not yet sent once more for it. */
 static bool
 is_bare_no(const struct store_entry *entry)
 {
-	return entry->state == STORE_REFUSED && entry->err.code == ERR_REFUSED &&
-	       entry->attempt == 0;
+	return entry->state == STORE_REFUSED && entry->err.code == ERR_REFUSED && !entry->once_more;
 }
 
 /* Nothing is left of a message that was sent while it arrived. If there is room for it and for a
@@ -336,8 +257,10 @@ climb(struct writer *w, struct batch *batch, size_t at, struct err *err)
 		return 0;
 	}
 	/* A bare NO may be a hiccup of the target: once more as it is. */
-	if (is_bare_no(entry))
+	if (is_bare_no(entry)) {
+		entry->once_more = true;
 		return new_piece(w, batch, at, at + 1, err);
+	}
 	/* Dovecot 2.3 welcomes any keyword and refuses one that is too long. */
 	if (entry->err.code == ERR_REFUSED && entry->keywords != NULL) {
 		free(entry->keywords);
@@ -476,13 +399,28 @@ any_bare_no(const struct batch *batch)
 
 /* From here on nobody else's search may take these for its own. */
 static void
-note_uids(const struct batch *batch)
+note_uids(const struct batch *batch, bool told)
 {
 	struct work_folder *wf = batch->owner;
 
-	for (size_t i = 0; i < batch->count; i++)
-		if (batch->entries[i].state == STORE_DONE && batch->entries[i].uid != 0)
-			uidset_add(&wf->ours, batch->entries[i].uid, batch->entries[i].uid);
+	for (size_t i = 0; i < batch->count; i++) {
+		uint32_t uid = batch->entries[i].uid;
+		if (batch->entries[i].state != STORE_DONE || uid == 0)
+			continue;
+		wf->shared += told && uidset_has(&wf->ours, uid);
+		uidset_add(&wf->ours, uid, uid);
+	}
+}
+
+/* A target that keeps equal messages once tells the same UID for each. */
+static void
+say_shared(struct job *job)
+{
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (job->folders[i].shared > 0)
+			job_note(job, job->folders[i].plan->source_name, EVENT_NOTE, ERR_NONE,
+				"the target keeps equal messages once: %zu have the UID of another",
+				job->folders[i].shared);
 }
 
 /* A batch came back with an answer for each entry. Takes it. */
@@ -499,7 +437,7 @@ answered(struct writer *w, struct batch **batch, struct err *err)
 		return err_set(err, ERR_UIDVALIDITY, "target folder %s has UIDVALIDITY %u, had %u",
 			wf->plan->target_name, (unsigned)b->uidvalidity,
 			(unsigned)wf->target.uidvalidity);
-	note_uids(b);
+	note_uids(b, true);
 	for (size_t i = 0; i < b->count; i++) {
 		struct store_entry *entry = &b->entries[i];
 		if (entry->state == STORE_REFUSED && is_larger(&entry->err) && ret == 0) {
@@ -687,7 +625,7 @@ learn_uids(struct writer *w, struct batch *batch, struct err *err)
 		return -1;
 	if (!same_order(batch, found, &at, count) || at != count)
 		ret = learn_by_digest(w, batch, &wf->ours, err);
-	note_uids(batch);
+	note_uids(batch, false);
 	free(found);
 	return ret;
 }
@@ -713,7 +651,7 @@ look_for_part(struct writer *w, struct batch *batch, struct err *err)
 			batch->entries[i].uid = rows[i].uid;
 			batch->entries[i].state = STORE_DONE;
 		}
-	note_uids(batch);
+	note_uids(batch, false);
 	free(rows);
 	free(found);
 	return 0;
@@ -983,6 +921,7 @@ writer_run(struct job *job, struct err *err)
 			ret = -1;
 			break;
 		}
+	say_shared(job);
 	give_up_unsent(&w, &w.redo);
 	give_up_unsent(&w, &w.pieces);
 	list_clear(&w.learn);

@@ -191,7 +191,7 @@ struct session {
 	/* Batches in flight, oldest first. */
 	struct store_op *store_first, *store_last;
 	size_t store_count;
-	uint64_t store_bytes;
+	uint64_t store_bytes, store_small_bytes;
 };
 
 /* session.c */

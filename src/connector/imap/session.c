@@ -182,8 +182,8 @@ imap_caps(const struct session *s)
 		caps |= CAN_QUOTA;
 	if (session_has(s, HAS_OBJECTID))
 		caps |= CAN_MAILBOXID;
-	if (session_has(s, HAS_CONDSTORE))
-		caps |= CAN_UNCHANGEDSINCE;
+	if (s->keywords_welcome)
+		caps |= CAN_KEYWORDS;
 	if (session_has(s, HAS_CREATE_SPECIAL_USE))
 		caps |= CAN_SPECIAL_USE;
 	return caps;

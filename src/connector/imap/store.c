@@ -39,7 +39,7 @@ struct store_op {
 	struct selection *selection;
 	struct store_command *commands;
 	size_t sent, waiting; /* commands */
-	uint64_t bytes;
+	uint64_t bytes, small_bytes;
 	bool careful;
 };
 
@@ -79,6 +79,28 @@ window_bytes(const struct session *s)
 	uint64_t window = WINDOW_MIN + (uint64_t)s->rtt_ms * WINDOW_PER_MS;
 
 	return window < WINDOW_MAX ? window : WINDOW_MAX;
+}
+
+/* Of a batch: what stays in memory however much is spilled. */
+static uint64_t
+small_bytes(const struct batch *batch)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->entries[i].message->body_bytes <= SPOOL_SMALL_BYTES)
+			bytes += batch->entries[i].message->body_bytes;
+	return bytes;
+}
+
+static bool
+is_full(const struct session *s, uint64_t bytes, uint64_t small)
+{
+	if (s->store_first == NULL)
+		return false;
+	if (s->store_bytes + bytes > window_bytes(s))
+		return true;
+	return s->env.small_bytes != 0 && s->store_small_bytes + small > s->env.small_bytes;
 }
 
 void
@@ -395,6 +417,7 @@ op_append(struct session *s, struct store_op *op)
 	s->store_last = op;
 	s->store_count++;
 	s->store_bytes += op->bytes;
+	s->store_small_bytes += op->small_bytes;
 }
 
 /* Everything that was sent, and is not known, is in doubt. */
@@ -415,15 +438,17 @@ int
 imap_store_start(struct session *s, struct batch **batch, struct err *err)
 {
 	uint64_t bytes = (*batch)->bytes + (*batch)->count * ENTRY_OVERHEAD;
+	uint64_t small = small_bytes(*batch);
 	struct store_op *op;
 
 	if (session_alive(s, err) != 0)
 		return -1;
-	if (s->store_first != NULL && s->store_bytes + bytes > window_bytes(s))
+	if (is_full(s, bytes, small))
 		return 1;
 	op = xcalloc(1, sizeof(*op));
 	op->batch = *batch;
 	op->bytes = bytes;
+	op->small_bytes = small;
 	op->careful = (*batch)->careful;
 	op->commands = xcalloc((*batch)->count + 1, sizeof(*op->commands));
 	if (select_target(s, op, err) != 0) {
@@ -496,6 +521,7 @@ imap_store_next(struct session *s, struct batch **batch_r, struct err *err)
 		s->store_last = NULL;
 	s->store_count--;
 	s->store_bytes -= op->bytes;
+	s->store_small_bytes -= op->small_bytes;
 	*batch_r = op->batch;
 	op_free(op);
 	return 1;

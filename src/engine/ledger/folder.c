@@ -113,7 +113,7 @@ put_row(struct ledger *ledger, const char *sql, const struct ledger_folder *f, s
 	bind_text(stmt, 11, f->renamed_from);
 	bind_int(stmt, 12, f->gone_round);
 	bind_int(stmt, 13, f->scanned_round);
-	bind_u64(stmt, 14, f->rematch);
+	bind_int(stmt, 14, f->rematch);
 	if (f->id != 0)
 		bind_u64(stmt, 15, f->id);
 	return db_run(&ledger->db, stmt, err);

@@ -97,7 +97,7 @@ row_folder(struct db *db, sqlite3_stmt *stmt, struct ledger_folder *folder_r, st
 	folder_r->renamed_from = column_strdup(stmt, 11);
 	folder_r->gone_round = column_unsigned(stmt, 12);
 	folder_r->scanned_round = column_unsigned(stmt, 13);
-	folder_r->rematch = column_u64(stmt, 14);
+	folder_r->rematch = sqlite3_column_int(stmt, 14) != 0;
 	row_counts(stmt, ROW_FOLDER_COUNTS, &folder_r->counts);
 	return 0;
 }

@@ -191,7 +191,7 @@ folders(void)
 	CHECK_OK(ledger_flush(f.ledger, &err));
 	folder.source_mailboxid = TEXT("M1");
 	folder.renamed_from = TEXT("Old");
-	folder.rematch = 7;
+	folder.rematch = true;
 	folder.gone_round = 6;
 	folder.scanned_round = 5;
 	CHECK_OK(ledger_folder_put(f.ledger, &folder, &err)); /* but not the counters */
@@ -211,7 +211,7 @@ folders(void)
 	CHECK_STR(list[0].renamed_from, "Old");
 	CHECK_INT(list[0].gone_round, 6);
 	CHECK_INT(list[0].scanned_round, 5);
-	CHECK_INT(list[0].rematch, 7);
+	CHECK(list[0].rematch);
 	CHECK_INT(list[0].counts.found, 400);
 	CHECK_INT(list[0].counts.bytes_found, 1000000);
 	ledger_folders_free(list, count);
