@@ -42,7 +42,8 @@ judge(const struct flag_change *c, const struct item *now, bool any_keyword)
 {
 	bool lost = c->keywords_lost || !any_keyword;
 
-	if (same(now, c->new_flags, c->new_keywords, false))
+	/* Keywords that were refused before are not tried in each round. */
+	if (same(now, c->new_flags, c->new_keywords, c->keywords_lost))
 		return VERDICT_THERE;
 	if (same(now, c->old_flags, c->old_keywords, lost))
 		return VERDICT_WRITE;
