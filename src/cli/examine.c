@@ -17,7 +17,6 @@ struct examination {
 	struct users users;
 	struct secret *source_admin, *target_admin;
 	struct ledger *ledger;
-	char *lock_dir;
 	struct engine *engine;
 };
 
@@ -46,7 +45,6 @@ start_engine(struct examination *exam, struct err *err)
 		.ledger = exam->ledger,
 		/* Nothing is spooled here, so a profile that never ran needs no directory. */
 		.state_dir = there ? exam->profile->state_dir : "/tmp",
-		.lock_dir = exam->lock_dir,
 		.task = exam->task,
 		.only = exam->args->only,
 		.only_count = exam->args->only_count,
@@ -193,13 +191,11 @@ cli_examine(const struct profile *profile, const struct args *args, enum engine_
 	struct examination exam = { .profile = profile, .args = args, .task = task };
 	int code;
 
-	exam.lock_dir = runner_lock_dir();
 	code = examine(&exam);
 	engine_close(&exam.engine);
 	ledger_close(&exam.ledger, NULL);
 	secret_unref(&exam.source_admin);
 	secret_unref(&exam.target_admin);
 	users_clear(&exam.users);
-	free(exam.lock_dir);
 	return code;
 }

@@ -22,11 +22,11 @@ struct engine_config {
 	struct ledger *ledger;                      /* LEDGER_WRITE for TASK_RUN */
 	struct log *log;
 	const char *state_dir; /* exists; spools lie in it */
-	const char *lock_dir;  /* for locks per target account, shared by all profiles; exists */
 	enum engine_task task;
 	const char *const *only; /* globs over source users; none = all */
 	size_t only_count;
-	const char *const *rebind; /* source users whose account is the ledger's, though it differs */
+	const char *const
+		*rebind; /* source users whose account is the ledger's, though it differs */
 	size_t rebind_count;
 	unsigned jobs; /* 0 = the profile's */
 };

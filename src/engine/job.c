@@ -3,18 +3,15 @@
  * An attempt: slots, both sessions, folders, first looks, then the reader thread beside the writer
  * (this thread), second looks, late doubles. An attempt that failed leaves everything as a crash
  * would; the scheduler runs the job again after a while, or the account has failed. */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
+#include "engine/account_lock.h"
 #include "engine/job.h"
 
 #include "base/banned.h"
@@ -110,39 +107,6 @@ care_list_free(struct care_list **care)
 		free(c->source_key);
 		free(c);
 	}
-}
-
-/* ---- the account's lock ---- */
-
-/* One run at a time on a target mailbox, over all profiles of this host. The lock is the kernel's
- * and dies with us. */
-static int
-lock_account(struct job *job, int *fd_r, struct err *err)
-{
-	const struct endpoint *ep = &job->target.endpoint;
-	struct digester *digester = digester_new();
-	struct digests digests;
-	char name[64], *key, *path;
-	int fd;
-
-	key = xasprintf("%s:%u:%s", ep->host, ep->port, ep->user);
-	digester_add(digester, key, strlen(key));
-	digester_end(&digester, &digests);
-	free(key);
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(name + 2 * i, 3, "%02x", digests.exact[i]);
-	path = path_join(job->config->lock_dir, name);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	free(path);
-	if (fd < 0)
-		return err_errno(err, ERR_STATE_DIR, errno, "lock of target account %s", ep->user);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		close(fd);
-		return err_set(err, ERR_LOCKED, "another run works on target account %s at %s",
-			ep->user, ep->host);
-	}
-	*fd_r = fd;
-	return 0;
 }
 
 /* ---- an attempt ---- */
@@ -298,7 +262,8 @@ attempt(struct job *job, struct err *err)
 {
 	show_state(job, ACCOUNT_SCANNING);
 	/* What an attempt before this one still had queued decides what is in doubt. */
-	if (ledger_flush(job->ledger, err) < 0 || open_both(job, err) < 0 || folders_prepare(job, err) < 0)
+	if (ledger_flush(job->ledger, err) < 0 || open_both(job, err) < 0 ||
+		folders_prepare(job, err) < 0)
 		return -1;
 	load_progress(job);
 	if (settle_begin(job, err) < 0 || ledger_flush(job->ledger, err) < 0)
@@ -459,10 +424,11 @@ take_again(struct job *job)
 static void
 run_attempt(struct job *job, struct err *err)
 {
+	const struct endpoint *ep = &job->target.endpoint;
 	uint64_t landed = job->landed;
 	int lock = -1, ret;
 
-	ret = lock_account(job, &lock, err);
+	ret = account_lock(ep->host, ep->port, ep->user, &lock, err);
 	if (ret == 0)
 		ret = attempt(job, err);
 	side_close(&job->source);
