@@ -350,6 +350,42 @@ def test_five_refused_logins_stop_the_host(bench):
         check_in(word, last, "the last account's error")
 
 
+def many(bench, count, **config):
+    """Two stand-ins with that many users and the admin `mover`, one message each."""
+    users = {"u%03d" % n: "Geheim-%03d-Wort" % n for n in range(count)}
+    return [Standin(bench, users=users, masters=MASTERS, cert="good", **more, **config)
+            for more in ({"accounts": {u: MAIL["ann"] for u in users}}, {})]
+
+
+def tried(server):
+    return len([c for c in server.commands() if c["command"] in ("AUTHENTICATE", "LOGIN")])
+
+
+@test(timeout=60)
+def test_check_stops_at_refused_logins_too(bench):
+    """A wrong admin password is tried a few times, not once for each user of the list; with a
+    ledger there, and without."""
+    source, target = many(bench, 60)
+    haul = Haul(bench, source, target, admin=True, run={"jobs": "4"})
+    for before in "no run", "a run":
+        haul.options["source"]["admin_password"] = "Wrong-Wort"
+        haul.save()
+        was = tried(source), tried(target)
+        process = haul.call("check", "PROFILE", expect=3)
+        no_crash(process)
+        faults = [line for line in process.output().splitlines() if line.startswith("FAULT ")]
+        check_equal(len(faults), 60, "verdicts after %s" % before)
+        check(all(" auth: " in line for line in faults), process.output())
+        check_in("in a row were refused", faults[-1])
+        check(5 <= tried(source) - was[0] <= 8, "%d logins after %s" % (
+            tried(source) - was[0], before))
+        check_equal(tried(target) - was[1], 0, "logins at the target")
+        haul.options["source"]["admin_password"] = MASTER
+        haul.save()
+        haul.run(expect=0)
+        check_in("60 accounts, 0 with a fault", haul.call("check", "PROFILE").output())
+
+
 @test(timeout=60)
 def test_one_right_login_starts_the_count_again(bench):
     users = {"u%02d" % n: "Geheim-%02d-Wort" % n for n in range(12)}

@@ -157,20 +157,8 @@ static void *
 open_one(void *p)
 {
 	struct opening *o = p;
-	struct pace *pace = o->job->local->pace;
-	const struct endpoint *ep = &o->side->endpoint;
-	struct err *err = &o->err;
 
-	o->ret = pace_login(pace, ep->host, ep->port, o->side->cancel, err);
-	if (o->ret < 0)
-		return NULL;
-	o->ret = side_open(o->job, o->side, err);
-	if (o->ret == 0)
-		pace_auth_ok(pace, ep->host, ep->port);
-	else if (err->code == ERR_AUTH)
-		pace_auth_failed(pace, ep->host, ep->port, NULL);
-	else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT)
-		pace_backoff(pace, ep->host, ep->port, err->wait_ms != 0 ? err->wait_ms : 1000);
+	o->ret = side_open(o->job, o->side, &o->err);
 	return NULL;
 }
 
@@ -291,6 +279,8 @@ static void
 end_as(struct job *job, enum account_state state, const struct err *err)
 {
 	local_state(job->local, job->account, state, err);
+	if (job->readonly)
+		return;
 	ledger_account_state(job->ledger, job->account->id, state, job->local->round,
 		err != NULL ? err->code : ERR_NONE, err != NULL ? err->text : NULL);
 }

@@ -148,6 +148,8 @@ bool job_takes_care(struct job *job, enum care care, const char *source_key, uin
 
 /* side.c */
 void side_init(struct job *job, bool source);
+/* Logs in as the host's pace allows: waits out its back-off, and does not try where logins are
+ * not tried any more. What comes of it counts for all accounts of that host. */
 int side_open(struct job *job, struct side *side, struct err *err);
 void side_close(struct side *side);
 void side_clear(struct side *side);

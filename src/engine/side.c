@@ -59,16 +59,11 @@ side_init(struct job *job, bool source)
 			job->config->target_admin, user->password);
 }
 
-int
-side_open(struct job *job, struct side *side, struct err *err)
+static int
+open_session(struct job *job, struct side *side, struct err *err)
 {
 	struct session_env env = { 0 };
 
-	if (side->c == NULL)
-		return err_set(err, ERR_INTERNAL, "no connector for this type of server");
-	if (side->endpoint.secret == NULL)
-		return err_set(err, ERR_AUTH, "no password for %s and no admin login for %s",
-			side->endpoint.user, side->endpoint.host);
 	env.pool = job->local->pool;
 	env.stream_limit = job->run->stream_limit;
 	env.ring_bytes = 1u << 20;
@@ -78,6 +73,37 @@ side_open(struct job *job, struct side *side, struct err *err)
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
 		return err_context(err, "%s %s", side == &job->source ? "source" : "target",
 			side->endpoint.host);
+	return 0;
+}
+
+/* What came of a login counts for all that log in there. */
+static void
+tell_pace(struct pace *pace, const struct endpoint *ep, const struct err *err)
+{
+	if (err->code == ERR_AUTH || err->code == ERR_AUTH_EXPIRED)
+		pace_auth_failed(pace, ep->host, ep->port, NULL);
+	else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT)
+		pace_backoff(pace, ep->host, ep->port, err->wait_ms != 0 ? err->wait_ms : 1000);
+}
+
+int
+side_open(struct job *job, struct side *side, struct err *err)
+{
+	struct pace *pace = job->local->pace;
+	const struct endpoint *ep = &side->endpoint;
+
+	if (side->c == NULL)
+		return err_set(err, ERR_INTERNAL, "no connector for this type of server");
+	if (ep->secret == NULL)
+		return err_set(err, ERR_AUTH, "no password for %s and no admin login for %s",
+			ep->user, ep->host);
+	if (pace_login(pace, ep->host, ep->port, side->cancel, err) < 0)
+		return -1;
+	if (open_session(job, side, err) < 0) {
+		tell_pace(pace, ep, err);
+		return -1;
+	}
+	pace_auth_ok(pace, ep->host, ep->port);
 	return 0;
 }
 
