@@ -54,6 +54,20 @@ job_note(struct job *job, const char *folder, enum event_kind kind, enum err_cod
 	local_event(job->local, kinds[kind], job->account, folder, code, 0, 0, text);
 }
 
+void
+job_note_host(struct job *job, enum err_code code, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (!job->readonly)
+		ledger_event(job->ledger, 0, NULL, EVENT_ERROR, code, text);
+	local_event(job->local, ENGINE_ERROR, NULL, NULL, code, 0, 0, text);
+}
+
 /* A host that took long for a batch once may take as long again for one we did not wait for. */
 unsigned
 job_settle_wait(struct job *job)
@@ -379,7 +393,10 @@ end_failed(struct job *job, const struct err *err, bool got_on)
 	account->not_before = wait < 0 ? 0 : clock_ms() + wait;
 	pthread_mutex_unlock(&job->local->lock);
 	if (wait < 0) {
-		job_note(job, NULL, EVENT_ERROR, err->code, "%s", err->text);
+		if (err->scope == SCOPE_HOST) /* job_note_host() has told it */
+			log_line(job->log, LOG_ERROR, job->name, NULL, "%s", err->text);
+		else
+			job_note(job, NULL, EVENT_ERROR, err->code, "%s", err->text);
 		end_as(job, ACCOUNT_FAILED, err);
 		return;
 	}

@@ -142,6 +142,9 @@ void job_run(struct job *job);
 bool job_stopping(struct job *job); /* the admin wants it to pause, stop or be skipped */
 void job_note(struct job *job, const char *folder, enum event_kind kind, enum err_code code,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* An error that is no account's own: of the run, and told once. */
+void job_note_host(struct job *job, enum err_code code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 unsigned job_settle_wait(struct job *job);
 void job_take_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
 bool job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid);

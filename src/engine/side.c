@@ -76,14 +76,23 @@ open_session(struct job *job, struct side *side, struct err *err)
 	return 0;
 }
 
-/* What came of a login counts for all that log in there. */
+/* What came of a login counts for all that log in there: what stands against all of them is told
+ * once, and each of them fails with it. */
 static void
-tell_pace(struct pace *pace, const struct endpoint *ep, const struct err *err)
+tell_pace(struct job *job, const struct endpoint *ep, struct err *err)
 {
-	if (err->code == ERR_AUTH || err->code == ERR_AUTH_EXPIRED)
-		pace_auth_failed(pace, ep->host, ep->port, NULL);
-	else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT)
+	struct pace *pace = job->local->pace;
+	struct err told;
+
+	if (err->scope == SCOPE_HOST) {
+		if (pace_give_up(pace, ep, err))
+			job_note_host(job, err->code, "no account can log in: %s", err->text);
+	} else if (err->code == ERR_AUTH || err->code == ERR_AUTH_EXPIRED) {
+		if (pace_auth_failed(pace, ep->host, ep->port, NULL, &told))
+			job_note_host(job, told.code, "%s", told.text);
+	} else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT) {
 		pace_backoff(pace, ep->host, ep->port, err->wait_ms != 0 ? err->wait_ms : 1000);
+	}
 }
 
 int
@@ -97,10 +106,10 @@ side_open(struct job *job, struct side *side, struct err *err)
 	if (ep->secret == NULL)
 		return err_set(err, ERR_AUTH, "no password for %s and no admin login for %s",
 			ep->user, ep->host);
-	if (pace_login(pace, ep->host, ep->port, side->cancel, err) < 0)
+	if (pace_login(pace, ep, side->cancel, err) < 0)
 		return -1;
 	if (open_session(job, side, err) < 0) {
-		tell_pace(pace, ep, err);
+		tell_pace(job, ep, err);
 		return -1;
 	}
 	pace_auth_ok(pace, ep->host, ep->port);
