@@ -103,6 +103,14 @@ put_sizes(const struct check_account *check)
 	if (check->append_limit != 0)
 		printf("    %-15s %s; %" PRIu64 " messages are larger\n", "largest message",
 			format_bytes(limit, sizeof limit, check->append_limit), check->too_large);
+	for (uint64_t i = 0; i < check->too_large && i < CHECK_LARGE_MAX; i++) {
+		printf("    %-15s ", i == 0 ? "too large" : "");
+		cli_put(stdout, check->large[i].folder);
+		printf(", UID %" PRIu32 ", %s\n", check->large[i].uid,
+			format_bytes(size, sizeof size, check->large[i].size));
+	}
+	if (check->too_large > CHECK_LARGE_MAX)
+		printf("    %-15s and %" PRIu64 " more\n", "", check->too_large - CHECK_LARGE_MAX);
 }
 
 static void

@@ -161,6 +161,15 @@ void side_clear(struct side *side);
 int folders_prepare(struct job *job, struct err *err);
 void folders_clear(struct job *job);
 
+/* left.c: what is still to be copied. */
+/* Lists all planned folders of the source: fills left, left_bytes, too_large, large, and the bytes
+ * of folders that came without. rows: the ledger's, of this account. */
+int left_list(struct job *job, struct check_account *check, const struct ledger_folder *rows,
+	size_t row_count, struct err *err);
+/* Bytes, by the numbers that the folders came with, which some servers do not tell; after
+ * folders_prepare(). */
+uint64_t left_at_most(const struct job *job);
+
 /* subscribe.c */
 int folders_subscribe(struct job *job, struct err *err);
 

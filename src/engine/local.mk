@@ -15,6 +15,7 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/intent.c \
 	src/engine/job.c \
 	src/engine/job.h \
+	src/engine/left.c \
 	src/engine/local.c \
 	src/engine/look.c \
 	src/engine/match.c \
