@@ -194,6 +194,86 @@ def test_check_names_each_fault(bench):
     check_equal(world.write_commands(), [], "commands that write")
 
 
+@test(timeout=60)
+def test_check_names_messages_too_large(bench):
+    """Counted, and up to twenty named, by check and by a dry run, also after a run in which they
+    failed; those that the profile leaves out are not."""
+    world = World(bench, users=2, capabilities=CAPABILITIES + ["APPENDLIMIT=1000"])
+    for words in ("check", "PROFILE"), ("run", "PROFILE", "--dry-run"):
+        check_equal(world.call(*words).count("largest message 1.0 kB; 0 messages are larger"), 2,
+                    "words of " + words[0])
+    large = {"text": plain(900, 3000).body.decode("latin-1"), "date": 1420452000}
+    world.source.control("add", user="u1", folder="Sent", messages=[large])
+    world.source.control("add", user="u2", folder="INBOX", messages=[
+        dict(large, date=1420452000 + 86400 * n) for n in range(23)])
+    for words in ("check", "PROFILE"), ("run", "PROFILE", "--dry-run"):
+        text = world.call(*words)
+        check_in("largest message 1.0 kB; 1 messages are larger\n"
+                 "    too large       Sent, UID 7, 3.", text)
+        check_in("largest message 1.0 kB; 23 messages are larger\n"
+                 "    too large       INBOX, UID 13, 3.", text)
+        check_in("\n                    INBOX, UID 32, 3.", text)
+        check_in("\n                    and 3 more\n", text)
+        check("UID 33" not in text, text)
+    world.haul.options["run"]["before"] = "2015-01-15"
+    world.haul.save()
+    check_in("1.0 kB; 10 messages are larger", world.call("check", "PROFILE"))
+    world.haul.options["run"].pop("before")
+    world.haul.save()
+    world.haul.run(expect=ITEMS)
+    check_in("1.0 kB; 23 messages are larger", world.call("check", "PROFILE"))
+    check_equal(world.source.violations() + world.target.violations(), [], "violations")
+
+
+@test(timeout=60)
+def test_check_counts_where_sizes_are_not_told(bench):
+    """A source without STATUS=SIZE and a target with a quota: the messages' own sizes are added."""
+    boxes = {"u1": {"folders": {"INBOX": {"messages": mails(1, 30)}}}}
+    source = Standin(bench, "source", users={"u1": "secret"}, accounts=boxes,
+                     capabilities=[c for c in CAPABILITIES if c != "STATUS=SIZE"])
+    target = Standin(bench, "target", users={"u1": "secret"})
+    haul = Haul(bench, source, target)
+    size = sum(row[1] for row in lying(source)["INBOX"])
+    for quota, verdict in (2 * size, "ok "), (size // 2, "FAULT "):
+        target.control("quota", user="u1", value=quota)
+        text = haul.call("check", "PROFILE", expect=0 if verdict == "ok " else ACCOUNTS).output()
+        check(text.startswith(verdict), text)
+        shown = int(re.search("; 30 messages, ([0-9]+) kB", text).group(1))
+        check(abs(shown - size / 1024) <= 1, text)
+    check_in("%d are left to copy" % size, text)
+
+
+@test(timeout=60)
+def test_check_foresees_what_later_runs_refuse(bench):
+    """Beside a ledger, too: a new folder whose target holds other mail, a target folder that is
+    gone, and new mail without room are faults where the next run would end with 3."""
+    world = World(bench, users=4)
+    world.haul.run()
+    check_in("4 accounts, 0 with a fault", world.call("check", "PROFILE"))
+    for server in world.source, world.target:
+        server.control("create", user="u1", folder="Work")
+        server.control("add", user="u1", folder="Work", messages=mails(1, 1))
+    world.target.control("add", user="u2", folder="INBOX", messages=mails(1, 1))  # is ours
+    world.target.control("delete", user="u3", folder="Sent")
+    world.source.control("add", user="u4", folder="INBOX", messages=mails(900, 20))
+    used = sum(row[1] for rows in lying(world.target, "u4").values() for row in rows)
+    world.target.control("quota", user="u4", value=used + 2048)
+    text = world.call("check", "PROFILE", expect=ACCOUNTS)
+    for user, verdict, why in (
+            ("u1", "FAULT", "notempty: target folder Work holds 1 messages that are not from here"),
+            ("u2", "ok", ""), ("u3", "FAULT", "name: target folder Sent, into which 6 messages"),
+            ("u4", "FAULT", "quota: the target has room for ")):
+        line = re.search(r"^(\w+) +%s -> %s(.*)$" % (user, user), text, re.M)
+        check(line and line.group(1) == verdict and why in line.group(2), text)
+    left = int(re.search(r"bytes, (\d+) are left to copy", text).group(1))
+    new = sum(row[1] for row in lying(world.source, "u4")["INBOX"][-20:])
+    check_equal(left, new, "bytes left to copy")
+    world.haul.run(*(w for n in "123" for w in ("--only", "u" + n)), expect=ACCOUNTS)
+    accounts = {a["source"]: (a["state"], a["reason"]) for a in world.haul.report()["accounts"]}
+    check_equal([accounts["u%d" % n] for n in (1, 2, 3)],
+                [("failed", "notempty"), ("done", None), ("failed", "name")], "the next run")
+
+
 # --- a run and those who watch it
 
 @test(timeout=90)

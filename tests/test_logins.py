@@ -3,6 +3,7 @@ said, and not said, where it fails."""
 
 import base64
 import hashlib
+import re
 import socket
 import subprocess
 import time
@@ -11,7 +12,7 @@ from hostile.oauth import Tokens
 from hostile.stage import at_once
 from hostile.watch import no_crash, no_secret, watched_run
 from lib.account import state_of
-from lib.bench import Failure
+from lib.bench import Failure, wait_for
 from lib.haul import Haul
 from lib.imap import Client, Mail
 from lib.testing import check, check_equal, check_in, test
@@ -350,6 +351,43 @@ def test_five_refused_logins_stop_the_host(bench):
         check_in(word, last, "the last account's error")
 
 
+def many(bench, count, source=(), **config):
+    """Two stand-ins with that many users and the admin `mover`, one message each; source: config of
+    the first alone."""
+    users = {"u%03d" % n: "Geheim-%03d-Wort" % n for n in range(count)}
+    return [Standin(bench, users=users, masters=MASTERS, cert="good", **more, **config)
+            for more in (dict(source, accounts={u: MAIL["ann"] for u in users}), {})]
+
+
+def tried(server):
+    return len([c for c in server.commands() if c["command"] in ("AUTHENTICATE", "LOGIN")])
+
+
+@test(timeout=60)
+def test_check_stops_at_refused_logins_too(bench):
+    """A wrong admin password is tried a few times, not once for each user of the list; with a
+    ledger there, and without."""
+    source, target = many(bench, 60)
+    haul = Haul(bench, source, target, admin=True, run={"jobs": "4"})
+    for before in "no run", "a run":
+        haul.options["source"]["admin_password"] = "Wrong-Wort"
+        haul.save()
+        was = tried(source), tried(target)
+        process = haul.call("check", "PROFILE", expect=3)
+        no_crash(process)
+        faults = [line for line in process.output().splitlines() if line.startswith("FAULT ")]
+        check_equal(len(faults), 60, "verdicts after %s" % before)
+        check(all(" auth: " in line for line in faults), process.output())
+        check_in("in a row were refused", faults[-1])
+        check(5 <= tried(source) - was[0] <= 8, "%d logins after %s" % (
+            tried(source) - was[0], before))
+        check_equal(tried(target) - was[1], 0, "logins at the target")
+        haul.options["source"]["admin_password"] = MASTER
+        haul.save()
+        haul.run(expect=0)
+        check_in("60 accounts, 0 with a fault", haul.call("check", "PROFILE").output())
+
+
 @test(timeout=60)
 def test_one_right_login_starts_the_count_again(bench):
     users = {"u%02d" % n: "Geheim-%02d-Wort" % n for n in range(12)}
@@ -399,3 +437,70 @@ def test_command_lines_hold_no_secret(bench):
             check(secret.encode() not in data, "%s holds a password" % name)
     check_equal(process.wait(30), 0, "exit code")
     check_equal(len(state_of(haul.target, "ann")["INBOX",].messages), 3, "messages")
+
+
+def connections(server):
+    """By the rule that counts them; never() below."""
+    (rule,) = server.control("used")
+    return rule["seen"]
+
+
+@test(timeout=90)
+def test_what_stands_against_a_host_is_told_once(bench):
+    """A certificate, a method that is not offered, a login in clear that the server does not take,
+    and a wrong admin password: a few connections, one event, and each account says why."""
+    never = {"command": "CONNECT", "action": "close", "nth": 1000000}
+
+    def one(reason, word, own=0, side="source", options=(), **config):
+        """own: events that may be of single accounts"""
+        servers = many(bench, 40, rules=[never], **config)
+        haul = Haul(bench, *servers, admin=True, run={"jobs": "4", "log_level": "trace"})
+        haul.options[side].update(options)
+        if haul.options[side]["security"] == "tls":
+            haul.options[side].update(port=servers[side == "target"].tls_port, host="localhost")
+        haul.save()
+        code, accounts, text = watched_run(haul, passwords=SECRETS)
+        check_equal((code, {a["reason"] for a in accounts.values()}), (3, {reason}), text)
+        events = [line for line in text.splitlines() if line.startswith("error: ")]
+        check(len(events) <= 1 + own, text)
+        check_equal(sum(word in line for line in events), 1, text)
+        told = {a["text"] for a in accounts.values()}
+        check(len(told) <= 1 + own and any(word in line for line in told), told)
+        check_equal(len(set(re.findall("^(u[0-9]+): failed.*: ", text, re.M))), 40, text)
+        check(re.search("^ +run.*: .*" + word, report_text(haul), re.M), report_text(haul))
+        for each in servers:
+            check(connections(each) <= 8, "%d connections" % connections(each))
+        was = [connections(each) for each in servers]
+        process = haul.call("check", "PROFILE", expect=3)
+        check_equal(len(re.findall("^FAULT .* %s: " % reason, process.output(), re.M)), 40,
+                    process.output())
+        for before, each in zip(was, servers):
+            check(connections(each) - before <= 8, "%d connections" % connections(each))
+    tls = {"security": "tls"}
+    at_once(
+        lambda: one("cert", "certificate", options=tls),
+        lambda: one("cert", "certificate", side="target", options=tls),
+        lambda: one("auth_mech", "XOAUTH2", options={"auth": "xoauth2"},
+                    source={"capabilities_before": ["IMAP4REV1", "AUTH=PLAIN"]}),
+        lambda: one("privacy", "LOGIN",
+                    source={"capabilities_before": ["IMAP4REV1", "LOGINDISABLED"]}),
+        lambda: one("auth", "in a row", own=8, options={"admin_password": "Wrong-Wort"}))
+
+
+@test(timeout=60)
+def test_retry_asks_a_given_up_host_again(bench):
+    """What the admin has mended is found mended: by `retry` while the run is at work."""
+    source, target = many(bench, 8, address="0.0.0.0")
+    source.rules({"command": "AUTHENTICATE", "host": "127.0.0.1", "action": "no",
+                  "code": "PRIVACYREQUIRED", "times": -1},
+                 {"command": "EXAMINE", "user": "u000", "action": "stall", "seconds": 4})
+    rows = "user;password;source_host\n" + "".join(
+        "%s;%s;127.0.0.%d\n" % (u, p, 2 if u == "u000" else 1) for u, p in source.users.items())
+    haul = Haul(bench, source, target, rows=rows, run={"jobs": "2"})
+    process = haul.spawn("run", "PROFILE")
+    wait_for(lambda: process.output().count(": failed") == 7, 10, process.output)
+    source.wait_command("EXAMINE")
+    source.rules()
+    haul.call("retry", "PROFILE", "--reason", "privacy")
+    check_equal(process.wait(30), 0, process.output())
+    check_equal(process.output().count("error: "), 1, process.output())

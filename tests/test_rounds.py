@@ -418,7 +418,7 @@ def test_two_profiles_one_target(bench):
     first = Haul(bench, source, target)
     held = Held(first, 1)
     other = Haul(bench, source, target)
-    process = other.run(env={"XDG_STATE_HOME": first.dir}, expect=3)
+    process = other.run(expect=3)
     check_in("another run works on target account ann at 127.0.0.1", process.output())
     held.go_on()
     check_equal(content(target), content(source), "the target")

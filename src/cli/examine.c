@@ -17,7 +17,6 @@ struct examination {
 	struct users users;
 	struct secret *source_admin, *target_admin;
 	struct ledger *ledger;
-	char *lock_dir;
 	struct engine *engine;
 };
 
@@ -46,7 +45,6 @@ start_engine(struct examination *exam, struct err *err)
 		.ledger = exam->ledger,
 		/* Nothing is spooled here, so a profile that never ran needs no directory. */
 		.state_dir = there ? exam->profile->state_dir : "/tmp",
-		.lock_dir = exam->lock_dir,
 		.task = exam->task,
 		.only = exam->args->only,
 		.only_count = exam->args->only_count,
@@ -105,6 +103,14 @@ put_sizes(const struct check_account *check)
 	if (check->append_limit != 0)
 		printf("    %-15s %s; %" PRIu64 " messages are larger\n", "largest message",
 			format_bytes(limit, sizeof limit, check->append_limit), check->too_large);
+	for (uint64_t i = 0; i < check->too_large && i < CHECK_LARGE_MAX; i++) {
+		printf("    %-15s ", i == 0 ? "too large" : "");
+		cli_put(stdout, check->large[i].folder);
+		printf(", UID %" PRIu32 ", %s\n", check->large[i].uid,
+			format_bytes(size, sizeof size, check->large[i].size));
+	}
+	if (check->too_large > CHECK_LARGE_MAX)
+		printf("    %-15s and %" PRIu64 " more\n", "", check->too_large - CHECK_LARGE_MAX);
 }
 
 static void
@@ -193,13 +199,11 @@ cli_examine(const struct profile *profile, const struct args *args, enum engine_
 	struct examination exam = { .profile = profile, .args = args, .task = task };
 	int code;
 
-	exam.lock_dir = runner_lock_dir();
 	code = examine(&exam);
 	engine_close(&exam.engine);
 	ledger_close(&exam.ledger, NULL);
 	secret_unref(&exam.source_admin);
 	secret_unref(&exam.target_admin);
 	users_clear(&exam.users);
-	free(exam.lock_dir);
 	return code;
 }

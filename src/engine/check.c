@@ -18,6 +18,9 @@ check_account_clear(struct check_account *check)
 		free(check->folders[i].remark);
 	}
 	free(check->folders);
+	for (uint64_t i = 0; i < check->too_large && i < CHECK_LARGE_MAX; i++)
+		free(check->large[i].folder);
+	free(check->large);
 	memset(check, 0, sizeof *check);
 }
 
@@ -74,68 +77,112 @@ fill_folders(struct job *job, struct check_account *check)
 	}
 }
 
-/* Messages larger than the target takes; asked for in one listing per folder. */
+/* What the ledger has of this account; a user who is new to it has no rows. */
 static int
-count_large(struct job *job, struct check_account *check, struct err *err)
+known_rows(struct job *job, struct check_account *check, struct ledger_folder **rows_r,
+	size_t *count_r, struct err *err)
 {
-	struct side *source = &job->source;
-	struct message *message;
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < job->plan.work_count; i++) {
-		struct uidset all = { 0 };
-		if (job->plan.folders[i].source.messages == 0)
-			continue;
-		uidset_add(&all, 1, UINT32_MAX);
-		ret = source->c->fetch_start(
-			source->session, &job->plan.folders[i].source, &all, FETCH_META, err);
-		uidset_clear(&all);
-		while (ret == 0 &&
-			(ret = source->c->fetch_next(source->session, &message, err)) == 1) {
-			check->too_large += message->item->size > check->append_limit;
-			message_free(&message);
-			ret = 0;
-		}
-	}
-	return ret;
-}
-
-static int
-known_rows(struct job *job, struct check_account *check, struct err *err)
-{
-	struct ledger_counts counts = { 0 };
-
 	if (job->account->id == 0)
 		return 0;
-	if (ledger_totals(job->ledger, job->account->id, &counts, err) < 0)
+	if (ledger_folders(job->ledger, job->account->id, rows_r, count_r, err) < 0)
 		return -1;
-	check->known = counts.by_state[ITEM_LANDED] + counts.by_state[ITEM_VERIFIED];
+	for (size_t i = 0; i < *count_r; i++)
+		check->known += (*rows_r)[i].counts.by_state[ITEM_LANDED] +
+				(*rows_r)[i].counts.by_state[ITEM_VERIFIED];
 	return 0;
+}
+
+/* Would a run refuse this target folder? As folders.c decides it: a folder that the ledger has is
+ * ours, and so is one that another of its folders went into. */
+static int
+judge_folder(const struct job *job, const struct plan_folder *pf, const struct ledger_folder *rows,
+	size_t count, struct err *err)
+{
+	const struct ledger_folder *row = NULL;
+	bool ours = false;
+	uint64_t went;
+
+	for (size_t i = 0; i < count; i++) {
+		ours = ours || strcmp(rows[i].target_key, pf->target.key) == 0;
+		if (strcmp(rows[i].source_key, pf->source.key) == 0 && rows[i].gone_round == 0 &&
+			(row == NULL || rows[i].source_uidvalidity == pf->source.uidvalidity))
+			row = &rows[i];
+	}
+	went = row == NULL
+		       ? 0
+		       : row->counts.by_state[ITEM_LANDED] + row->counts.by_state[ITEM_VERIFIED];
+	if (went > 0 && !pf->exists)
+		return err_set(err, ERR_NAME,
+			"target folder %s, into which %llu messages went, is no longer there",
+			row->target_name, (unsigned long long)went);
+	if (row != NULL || ours || !pf->exists || pf->target.messages == 0 ||
+		job->run->existing == EXISTING_ADD)
+		return 0;
+	return err_set(err, ERR_NOTEMPTY,
+		"target folder %s holds %u messages that are not from here; existing = add in "
+		"[run] would add to them",
+		pf->target_name, (unsigned)pf->target.messages);
 }
 
 /* What stands against moving this account, if anything does. */
 static int
-verdict(struct job *job, struct check_account *check, struct err *err)
+verdict(struct job *job, struct check_account *check, const struct ledger_folder *rows,
+	size_t count, struct err *err)
 {
-	for (size_t i = 0; i < job->plan.work_count; i++) {
-		const struct plan_folder *pf = &job->plan.folders[i];
-		if (check->known == 0 && pf->exists && pf->target.messages > 0 &&
-			job->run->existing == EXISTING_REFUSE)
-			return err_set(err, ERR_NOTEMPTY,
-				"target folder %s holds %u messages that are not from here; "
-				"existing = "
-				"add in [run] would add to them",
-				pf->target_name, (unsigned)pf->target.messages);
-	}
-	if (check->quota_limit != 0 && check->known == 0 &&
-		check->quota_used + check->bytes > check->quota_limit)
+	uint64_t room =
+		check->quota_limit > check->quota_used ? check->quota_limit - check->quota_used : 0;
+
+	for (size_t i = 0; i < job->plan.work_count; i++)
+		if (judge_folder(job, &job->plan.folders[i], rows, count, err) < 0)
+			return -1;
+	if (check->quota_limit != 0 && check->left_bytes > room)
 		return err_set(err, ERR_QUOTA,
-			"the target has room for %llu bytes, the source holds %llu",
-			(unsigned long long)(check->quota_limit > check->quota_used
-						     ? check->quota_limit - check->quota_used
-						     : 0),
-			(unsigned long long)check->bytes);
+			"the target has room for %llu bytes, %llu are left to copy",
+			(unsigned long long)room, (unsigned long long)check->left_bytes);
 	return 0;
+}
+
+/* Each message's size is asked for only where a limit makes it matter. */
+static bool
+must_list(const struct job *job, const struct check_account *check)
+{
+	bool sizes = true;
+
+	for (size_t i = 0; i < job->plan.work_count; i++)
+		sizes = sizes && (job->plan.folders[i].source.messages == 0 ||
+					 (job->plan.folders[i].source.flags & FOLDER_SIZE) != 0);
+	return check->append_limit != 0 ||
+	       (check->quota_limit != 0 &&
+		       (!sizes || check->quota_used + check->bytes > check->quota_limit));
+}
+
+static int
+ask_quota(struct job *job, struct check_account *check, struct err *err)
+{
+	const struct side *target = &job->target;
+	struct err why = { 0 };
+
+	if ((target->c->caps(target->session) & CAN_QUOTA) == 0 ||
+		target->c->quota(target->session, &check->quota_used, &check->quota_limit, &why) ==
+			0 ||
+		!err_is_link(why.code))
+		return 0;
+	*err = why;
+	return -1;
+}
+
+static int
+look_into(struct job *job, struct check_account *check, struct err *err)
+{
+	struct ledger_folder *rows = NULL;
+	size_t count = 0;
+	int ret = -1;
+
+	if (known_rows(job, check, &rows, &count, err) == 0 && ask_quota(job, check, err) == 0 &&
+		(!must_list(job, check) || left_list(job, check, rows, count, err) == 0))
+		ret = verdict(job, check, rows, count, err);
+	ledger_folders_free(rows, count);
+	return ret;
 }
 
 static int
@@ -151,17 +198,7 @@ look_at(struct job *job, struct check_account *check, struct err *err)
 	if (folders_prepare(job, err) < 0)
 		return -1;
 	fill_folders(job, check);
-	if (known_rows(job, check, err) < 0)
-		return -1;
-	if ((target->c->caps(target->session) & CAN_QUOTA) &&
-		target->c->quota(target->session, &check->quota_used, &check->quota_limit, err) <
-			0 &&
-		err_is_link(err->code))
-		return -1;
-	if (job->config->task == TASK_DRY && check->append_limit != 0 &&
-		count_large(job, check, err) < 0)
-		return -1;
-	return verdict(job, check, err);
+	return look_into(job, check, err);
 }
 
 void

@@ -22,7 +22,6 @@ struct engine_config {
 	struct ledger *ledger;                      /* LEDGER_WRITE for TASK_RUN */
 	struct log *log;
 	const char *state_dir; /* exists; spools lie in it */
-	const char *lock_dir;  /* for locks per target account, shared by all profiles; exists */
 	enum engine_task task;
 	const char *const *only; /* globs over source users; none = all */
 	size_t only_count;
@@ -47,6 +46,12 @@ struct check_folder {
 	bool exists, altered; /* on the target; its name had to be altered */
 	char *remark;         /* "collides with ...", "not empty (12)", or NULL */
 };
+#define CHECK_LARGE_MAX 20 /* are named, the others counted */
+struct check_large {
+	char *folder; /* as shown */
+	uint32_t uid;
+	uint64_t size;
+};
 struct check_account {
 	const struct user *user;
 	bool ok;
@@ -55,7 +60,9 @@ struct check_account {
 	char source_tls[96], target_tls[96], source_offers[400], target_offers[400];
 	uint64_t messages, bytes, known;  /* known: already in the ledger */
 	uint64_t quota_used, quota_limit; /* of the target; limit 0 = none known */
-	uint64_t append_limit, too_large; /* too_large: messages over it (TASK_DRY: counted) */
+	uint64_t append_limit, too_large; /* too_large: messages over it that are not there yet */
+	struct check_large *large;        /* the first of them, CHECK_LARGE_MAX at most */
+	uint64_t left, left_bytes;        /* still to be copied; 0 where no limit made us count */
 	struct check_folder *folders;
 	size_t folder_count;
 };

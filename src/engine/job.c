@@ -3,18 +3,15 @@
  * An attempt: slots, both sessions, folders, first looks, then the reader thread beside the writer
  * (this thread), second looks, late doubles. An attempt that failed leaves everything as a crash
  * would; the scheduler runs the job again after a while, or the account has failed. */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
+#include "engine/account_lock.h"
 #include "engine/job.h"
 
 #include "base/banned.h"
@@ -55,6 +52,20 @@ job_note(struct job *job, const char *folder, enum event_kind kind, enum err_cod
 		ledger_event(job->ledger, job->account->id, folder, kind, code, text);
 	log_line(job->log, levels[kind], job->name, folder, "%s", text);
 	local_event(job->local, kinds[kind], job->account, folder, code, 0, 0, text);
+}
+
+void
+job_note_host(struct job *job, enum err_code code, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (!job->readonly)
+		ledger_event(job->ledger, 0, NULL, EVENT_ERROR, code, text);
+	local_event(job->local, ENGINE_ERROR, NULL, NULL, code, 0, 0, text);
 }
 
 /* A host that took long for a batch once may take as long again for one we did not wait for. */
@@ -112,39 +123,6 @@ care_list_free(struct care_list **care)
 	}
 }
 
-/* ---- the account's lock ---- */
-
-/* One run at a time on a target mailbox, over all profiles of this host. The lock is the kernel's
- * and dies with us. */
-static int
-lock_account(struct job *job, int *fd_r, struct err *err)
-{
-	const struct endpoint *ep = &job->target.endpoint;
-	struct digester *digester = digester_new();
-	struct digests digests;
-	char name[64], *key, *path;
-	int fd;
-
-	key = xasprintf("%s:%u:%s", ep->host, ep->port, ep->user);
-	digester_add(digester, key, strlen(key));
-	digester_end(&digester, &digests);
-	free(key);
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(name + 2 * i, 3, "%02x", digests.exact[i]);
-	path = path_join(job->config->lock_dir, name);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	free(path);
-	if (fd < 0)
-		return err_errno(err, ERR_STATE_DIR, errno, "lock of target account %s", ep->user);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		close(fd);
-		return err_set(err, ERR_LOCKED, "another run works on target account %s at %s",
-			ep->user, ep->host);
-	}
-	*fd_r = fd;
-	return 0;
-}
-
 /* ---- an attempt ---- */
 
 static void
@@ -193,20 +171,8 @@ static void *
 open_one(void *p)
 {
 	struct opening *o = p;
-	struct pace *pace = o->job->local->pace;
-	const struct endpoint *ep = &o->side->endpoint;
-	struct err *err = &o->err;
 
-	o->ret = pace_login(pace, ep->host, ep->port, o->side->cancel, err);
-	if (o->ret < 0)
-		return NULL;
-	o->ret = side_open(o->job, o->side, err);
-	if (o->ret == 0)
-		pace_auth_ok(pace, ep->host, ep->port);
-	else if (err->code == ERR_AUTH)
-		pace_auth_failed(pace, ep->host, ep->port, NULL);
-	else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT)
-		pace_backoff(pace, ep->host, ep->port, err->wait_ms != 0 ? err->wait_ms : 1000);
+	o->ret = side_open(o->job, o->side, &o->err);
 	return NULL;
 }
 
@@ -328,6 +294,8 @@ static void
 end_as(struct job *job, enum account_state state, const struct err *err)
 {
 	local_state(job->local, job->account, state, err);
+	if (job->readonly)
+		return;
 	ledger_account_state(job->ledger, job->account->id, state, job->local->round,
 		err != NULL ? err->code : ERR_NONE, err != NULL ? err->text : NULL);
 }
@@ -426,7 +394,10 @@ end_failed(struct job *job, const struct err *err, bool got_on)
 	account->not_before = wait < 0 ? 0 : clock_ms() + wait;
 	pthread_mutex_unlock(&job->local->lock);
 	if (wait < 0) {
-		job_note(job, NULL, EVENT_ERROR, err->code, "%s", err->text);
+		if (err->scope == SCOPE_HOST) /* job_note_host() has told it */
+			log_line(job->log, LOG_ERROR, job->name, NULL, "%s", err->text);
+		else
+			job_note(job, NULL, EVENT_ERROR, err->code, "%s", err->text);
 		end_as(job, ACCOUNT_FAILED, err);
 		return;
 	}
@@ -461,11 +432,12 @@ take_again(struct job *job)
 static void
 run_attempt(struct job *job, struct err *err)
 {
+	const struct endpoint *ep = &job->target.endpoint;
 	uint64_t landed = job->landed;
 	struct err *folder;
 	int lock = -1, ret;
 
-	ret = lock_account(job, &lock, err);
+	ret = account_lock(ep->host, ep->port, ep->user, &lock, err);
 	if (ret == 0)
 		ret = attempt(job, err);
 	side_close(&job->source);

@@ -146,12 +146,17 @@ void job_run(struct job *job);
 bool job_stopping(struct job *job); /* the admin wants it to pause, stop or be skipped */
 void job_note(struct job *job, const char *folder, enum event_kind kind, enum err_code code,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* An error that is no account's own: of the run, and told once. */
+void job_note_host(struct job *job, enum err_code code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 unsigned job_settle_wait(struct job *job);
 void job_take_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
 bool job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
 
 /* side.c */
 void side_init(struct job *job, bool source);
+/* Logs in as the host's pace allows: waits out its back-off, and does not try where logins are
+ * not tried any more. What comes of it counts for all accounts of that host. */
 int side_open(struct job *job, struct side *side, struct err *err);
 void side_close(struct side *side);
 void side_clear(struct side *side);
@@ -159,6 +164,15 @@ void side_clear(struct side *side);
 /* folders.c: the ledger's rows of the planned folders, renames, new UIDVALIDITYs. */
 int folders_prepare(struct job *job, struct err *err);
 void folders_clear(struct job *job);
+
+/* left.c: what is still to be copied. */
+/* Lists all planned folders of the source: fills left, left_bytes, too_large, large, and the bytes
+ * of folders that came without. rows: the ledger's, of this account. */
+int left_list(struct job *job, struct check_account *check, const struct ledger_folder *rows,
+	size_t row_count, struct err *err);
+/* Bytes, by the numbers that the folders came with, which some servers do not tell; after
+ * folders_prepare(). */
+uint64_t left_at_most(const struct job *job);
 
 /* subscribe.c */
 int folders_subscribe(struct job *job, struct err *err);

@@ -426,6 +426,7 @@ command_retry(
 		return err_set(err, ERR_STATE_DIR, "the run has ended; retry is for the next one");
 	if (ledger_retry(local->config.ledger, glob, command->reason, changed_r, err) < 0)
 		return -1;
+	pace_forgive(local->pace);
 	pthread_mutex_lock(&local->lock);
 	for (size_t i = 0; i < local->account_count; i++) {
 		struct account *a = &local->accounts[i];

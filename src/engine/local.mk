@@ -3,6 +3,8 @@ include src/engine/ledger/local.mk
 
 noinst_LIBRARIES += src/engine/libengine.a
 src_engine_libengine_a_SOURCES = \
+	src/engine/account_lock.c \
+	src/engine/account_lock.h \
 	src/engine/check.c \
 	src/engine/engine.c \
 	src/engine/engine.h \
@@ -14,6 +16,7 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/intent.c \
 	src/engine/job.c \
 	src/engine/job.h \
+	src/engine/left.c \
 	src/engine/local.c \
 	src/engine/look.c \
 	src/engine/match.c \
@@ -32,9 +35,12 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/work_list.h \
 	src/engine/writer.c
 
-check_PROGRAMS += src/engine/test_plan src/engine/test_match
-UNIT_TESTS += src/engine/test_plan src/engine/test_match
+check_PROGRAMS += src/engine/test_plan src/engine/test_match src/engine/test_account_lock
+UNIT_TESTS += src/engine/test_plan src/engine/test_match src/engine/test_account_lock
 src_engine_test_plan_SOURCES = src/engine/test_plan.c
 src_engine_test_plan_LDADD = src/engine/libengine.a src/mail/libmail.a src/base/libbase.a $(SSL_LIBS)
 src_engine_test_match_SOURCES = src/engine/test_match.c
 src_engine_test_match_LDADD = src/engine/libengine.a src/base/libbase.a $(SSL_LIBS)
+src_engine_test_account_lock_SOURCES = src/engine/test_account_lock.c
+src_engine_test_account_lock_LDADD = src/engine/libengine.a src/mail/libmail.a src/base/libbase.a \
+	$(SSL_LIBS)

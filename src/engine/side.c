@@ -61,16 +61,11 @@ side_init(struct job *job, bool source)
 			job->config->target_admin, user->password);
 }
 
-int
-side_open(struct job *job, struct side *side, struct err *err)
+static int
+open_session(struct job *job, struct side *side, struct err *err)
 {
 	struct session_env env = { 0 };
 
-	if (side->c == NULL)
-		return err_set(err, ERR_INTERNAL, "no connector for this type of server");
-	if (side->endpoint.secret == NULL)
-		return err_set(err, ERR_AUTH, "no password for %s and no admin login for %s",
-			side->endpoint.user, side->endpoint.host);
 	env.pool = job->local->pool;
 	env.stream_limit = job->run->stream_limit;
 	env.ring_bytes = 1u << 20;
@@ -81,6 +76,46 @@ side_open(struct job *job, struct side *side, struct err *err)
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
 		return err_context(err, "%s %s", side == &job->source ? "source" : "target",
 			side->endpoint.host);
+	return 0;
+}
+
+/* What came of a login counts for all that log in there: what stands against all of them is told
+ * once, and each of them fails with it. */
+static void
+tell_pace(struct job *job, const struct endpoint *ep, struct err *err)
+{
+	struct pace *pace = job->local->pace;
+	struct err told;
+
+	if (err->scope == SCOPE_HOST) {
+		if (pace_give_up(pace, ep, err))
+			job_note_host(job, err->code, "no account can log in: %s", err->text);
+	} else if (err->code == ERR_AUTH || err->code == ERR_AUTH_EXPIRED) {
+		if (pace_auth_failed(pace, ep->host, ep->port, NULL, &told))
+			job_note_host(job, told.code, "%s", told.text);
+	} else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT) {
+		pace_backoff(pace, ep->host, ep->port, err->wait_ms != 0 ? err->wait_ms : 1000);
+	}
+}
+
+int
+side_open(struct job *job, struct side *side, struct err *err)
+{
+	struct pace *pace = job->local->pace;
+	const struct endpoint *ep = &side->endpoint;
+
+	if (side->c == NULL)
+		return err_set(err, ERR_INTERNAL, "no connector for this type of server");
+	if (ep->secret == NULL)
+		return err_set(err, ERR_AUTH, "no password for %s and no admin login for %s",
+			ep->user, ep->host);
+	if (pace_login(pace, ep, side->cancel, err) < 0)
+		return -1;
+	if (open_session(job, side, err) < 0) {
+		tell_pace(job, ep, err);
+		return -1;
+	}
+	pace_auth_ok(pace, ep->host, ep->port);
 	return 0;
 }
 

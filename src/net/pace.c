@@ -22,7 +22,22 @@
 struct waiter {
 	unsigned need; /* slots; 0: only the back-off counts, and no place in the queue */
 	int fd;        /* eventfd, written to when it is worth looking again; -1 before it waits */
+	const struct endpoint *ways[2]; /* how it will log in; NULL: not said */
 	struct waiter *next;
+};
+
+/* How an account logs in, as far as an error of scope host can depend on it. */
+struct way {
+	enum net_security security;
+	enum net_verify verify;
+	enum net_auth auth;
+	bool as_other; /* an admin's login opens the mailbox */
+};
+
+struct given_up {
+	struct way way;
+	struct err err;
+	struct given_up *next;
 };
 
 struct host {
@@ -30,9 +45,10 @@ struct host {
 	unsigned port;
 	unsigned slots; /* 0: as the others */
 	unsigned used;
-	unsigned refused;     /* logins in a row */
-	int64_t not_before;   /* monotonic ms */
-	char address[64];     /* ours, when a login was refused last */
+	unsigned refused;   /* logins in a row */
+	int64_t not_before; /* monotonic ms */
+	char address[64];   /* ours, when a login was refused last */
+	struct given_up *given_up;
 	struct waiter *queue; /* the oldest first */
 	struct host *next;
 };
@@ -53,6 +69,17 @@ pace_new(unsigned slots)
 	return pace;
 }
 
+static void
+forget_given_up(struct host *host)
+{
+	struct given_up *each;
+
+	while ((each = host->given_up) != NULL) {
+		host->given_up = each->next;
+		free(each);
+	}
+}
+
 void
 pace_free(struct pace **pace)
 {
@@ -64,6 +91,7 @@ pace_free(struct pace **pace)
 		if (host->used > 0 || host->queue != NULL)
 			BUG("pace_free while a host is in use");
 		next = host->next;
+		forget_given_up(host);
 		free(host->name);
 		free(host);
 	}
@@ -171,14 +199,57 @@ wait_time(const struct pace *pace, const struct host *host, const struct waiter 
 	return over ? 0 : host->not_before;
 }
 
+/* Not this account's login was refused: it stands against the host, which all are told once. */
 static int
 refuse(const struct host *host, struct err *err)
 {
-	return err_set(err, ERR_AUTH,
+	err_set(err, ERR_AUTH,
 		"%s:%u: %u logins in a row were refused, no more are tried, or the server may ban "
 		"this machine. Check the logins; if it is banned, allow %s there",
 		host->name, host->port, host->refused,
 		host->address[0] != '\0' ? host->address : "this machine's address");
+	err->scope = SCOPE_HOST;
+	return -1;
+}
+
+static struct way
+way_of(const struct endpoint *ep)
+{
+	return (struct way){ .security = ep->security,
+		.verify = ep->verify,
+		.auth = ep->auth,
+		.as_other = ep->login != NULL && strcmp(ep->login, ep->user) != 0 };
+}
+
+static const struct given_up *
+find_given_up(const struct host *host, const struct endpoint *ep)
+{
+	struct way way = way_of(ep);
+	const struct given_up *each;
+
+	for (each = host->given_up; each != NULL; each = each->next)
+		if (each->way.security == way.security && each->way.verify == way.verify &&
+			each->way.auth == way.auth && each->way.as_other == way.as_other)
+			break;
+	return each;
+}
+
+/* -1 where it is of no use to log in, or to wait for it. */
+static int
+check_host(const struct host *host, const struct waiter *waiter, struct err *err)
+{
+	const struct given_up *given_up;
+
+	for (int i = 0; i < 2; i++) {
+		if (waiter->ways[i] == NULL)
+			continue;
+		given_up = find_given_up(host, waiter->ways[i]);
+		if (given_up != NULL) {
+			*err = given_up->err;
+			return -1;
+		}
+	}
+	return host->refused >= PACE_AUTH_FAILURES ? refuse(host, err) : 0;
 }
 
 /* Sleeps without the lock. */
@@ -206,8 +277,8 @@ acquire_locked(struct pace *pace, struct host *host, struct waiter *waiter,
 		if (cancel_fired(cancel))
 			return err_set(err, ERR_CANCELLED, "%s:%u: stopped before the login",
 				host->name, host->port);
-		if (host->refused >= PACE_AUTH_FAILURES)
-			return refuse(host, err);
+		if (check_host(host, waiter, err) < 0)
+			return -1;
 		until = wait_time(pace, host, waiter);
 		if (until == 0)
 			break;
@@ -223,13 +294,13 @@ acquire_locked(struct pace *pace, struct host *host, struct waiter *waiter,
 }
 
 static int
-acquire(struct pace *pace, const char *name, unsigned port, unsigned need,
+acquire(struct pace *pace, const char *name, unsigned port, struct waiter waiter,
 	const struct cancel *cancel, struct err *err)
 {
-	struct waiter waiter = { .need = need, .fd = -1 };
 	struct host *host;
 	int ret;
 
+	waiter.fd = -1;
 	pthread_mutex_lock(&pace->lock);
 	host = host_get(pace, name, port);
 	queue_add(host, &waiter);
@@ -240,6 +311,16 @@ acquire(struct pace *pace, const char *name, unsigned port, unsigned need,
 	if (waiter.fd >= 0)
 		close(waiter.fd);
 	return ret;
+}
+
+/* The slot of one side of a job. */
+static int
+acquire_one(
+	struct pace *pace, const struct endpoint *ep, const struct cancel *cancel, struct err *err)
+{
+	struct waiter waiter = { .need = 1, .ways = { ep } };
+
+	return acquire(pace, ep->host, ep->port, waiter, cancel, err);
 }
 
 static void
@@ -260,7 +341,7 @@ int
 pace_enter(struct pace *pace, const char *host, unsigned port, const struct cancel *cancel,
 	struct err *err)
 {
-	return acquire(pace, host, port, 1, cancel, err);
+	return acquire(pace, host, port, (struct waiter){ .need = 1 }, cancel, err);
 }
 
 void
@@ -270,10 +351,12 @@ pace_leave(struct pace *pace, const char *host, unsigned port)
 }
 
 int
-pace_login(struct pace *pace, const char *host, unsigned port, const struct cancel *cancel,
-	struct err *err)
+pace_login(
+	struct pace *pace, const struct endpoint *ep, const struct cancel *cancel, struct err *err)
 {
-	return acquire(pace, host, port, 0, cancel, err);
+	struct waiter waiter = { .need = 0, .ways = { ep } };
+
+	return acquire(pace, ep->host, ep->port, waiter, cancel, err);
 }
 
 static int
@@ -304,12 +387,13 @@ pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpo
 	int order = compare(source, target);
 	const struct endpoint *first = order < 0 ? source : target;
 	const struct endpoint *second = order < 0 ? target : source;
+	struct waiter both = { .need = 2, .ways = { source, target } };
 
 	if (order == 0)
-		return acquire(pace, source->host, source->port, 2, cancel, err);
-	if (acquire(pace, first->host, first->port, 1, cancel, err) != 0)
+		return acquire(pace, source->host, source->port, both, cancel, err);
+	if (acquire_one(pace, first, cancel, err) != 0)
 		return -1;
-	if (acquire(pace, second->host, second->port, 1, cancel, err) == 0)
+	if (acquire_one(pace, second, cancel, err) == 0)
 		return 0;
 	release(pace, first->host, first->port, 1);
 	return -1;
@@ -352,19 +436,25 @@ pace_backoff(struct pace *pace, const char *name, unsigned port, unsigned ms)
 	pthread_mutex_unlock(&pace->lock);
 }
 
-void
-pace_auth_failed(struct pace *pace, const char *name, unsigned port, const char *address)
+bool
+pace_auth_failed(
+	struct pace *pace, const char *name, unsigned port, const char *address, struct err *told_r)
 {
 	struct host *host;
+	bool last;
 
 	pthread_mutex_lock(&pace->lock);
 	host = host_get(pace, name, port);
 	host->refused++;
 	if (address != NULL)
 		snprintf(host->address, sizeof(host->address), "%s", address);
-	if (host->refused >= PACE_AUTH_FAILURES)
+	last = host->refused == PACE_AUTH_FAILURES;
+	if (last) {
+		refuse(host, told_r);
 		wake_all(host);
+	}
 	pthread_mutex_unlock(&pace->lock);
+	return last;
 }
 
 void
@@ -372,5 +462,42 @@ pace_auth_ok(struct pace *pace, const char *name, unsigned port)
 {
 	pthread_mutex_lock(&pace->lock);
 	host_get(pace, name, port)->refused = 0;
+	pthread_mutex_unlock(&pace->lock);
+}
+
+bool
+pace_give_up(struct pace *pace, const struct endpoint *ep, struct err *err)
+{
+	const struct given_up *known;
+	struct given_up *given_up;
+	struct host *host;
+
+	pthread_mutex_lock(&pace->lock);
+	host = host_get(pace, ep->host, ep->port);
+	known = find_given_up(host, ep);
+	if (known != NULL) {
+		*err = known->err;
+	} else {
+		given_up = xcalloc(1, sizeof(*given_up));
+		given_up->way = way_of(ep);
+		given_up->err = *err;
+		given_up->next = host->given_up;
+		host->given_up = given_up;
+		wake_all(host);
+	}
+	pthread_mutex_unlock(&pace->lock);
+	return known == NULL;
+}
+
+void
+pace_forgive(struct pace *pace)
+{
+	struct host *host;
+
+	pthread_mutex_lock(&pace->lock);
+	for (host = pace->hosts; host != NULL; host = host->next) {
+		host->refused = 0;
+		forget_given_up(host);
+	}
 	pthread_mutex_unlock(&pace->lock);
 }

@@ -1,4 +1,5 @@
-/* pace.h - how hard each host may be worked: slots, back-off, and a stop after refused logins. */
+/* pace.h - how hard each host may be worked: slots, back-off, and where it is left alone: after
+ * refused logins, or since what stands against it stands against every account. */
 #ifndef NET_PACE_H
 #define NET_PACE_H
 
@@ -21,30 +22,38 @@ void pace_free(struct pace **pace); /* nobody may hold or wait for a slot; NULL 
 void pace_set_slots(struct pace *pace, const char *host, unsigned port, unsigned slots);
 
 /* Blocks until a slot of the host is free, its back-off over and nobody came earlier.
- *   returns  0 and the slot is held until pace_leave(); or -1 with ERR_CANCELLED, or at once
- *            ERR_AUTH where logins are no longer tried */
+ *   returns  0 and the slot is held until pace_leave(); or -1 with ERR_CANCELLED, or at once, scope
+ *            host, ERR_AUTH where logins are no longer tried */
 int pace_enter(struct pace *pace, const char *host, unsigned port, const struct cancel *cancel,
 	struct err *err);
 void pace_leave(struct pace *pace, const char *host, unsigned port);
 
 /* Both slots of a job, taken in one order by all (host name, then port; both at once where they
  * are one host), so that jobs never wait for each other in a ring. Two accounts may always enter
- * a host that nobody uses, also if its limit is 1. All or none. */
+ * a host that nobody uses, also if its limit is 1. All or none. Fails at once, too, with the error
+ * of a host that was given up for this way to log in. */
 int pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpoint *target,
 	const struct cancel *cancel, struct err *err);
 void pace_leave2(struct pace *pace, const struct endpoint *source, const struct endpoint *target);
 
-/* Before each further login of one who holds a slot (a reconnect): waits out the back-off.
- * Returns as pace_enter(). */
-int pace_login(struct pace *pace, const char *host, unsigned port, const struct cancel *cancel,
-	struct err *err);
+/* Before each login of one who holds a slot: waits out the back-off. Returns as pace_enter2(). */
+int pace_login(
+	struct pace *pace, const struct endpoint *ep, const struct cancel *cancel, struct err *err);
 /* The host asked for patience ([UNAVAILABLE], [LIMIT], a refused connection): nobody logs in to
  * it for ms from now. Never shortens a longer one. */
 void pace_backoff(struct pace *pace, const char *host, unsigned port, unsigned ms);
 
-/* What came of a login. address: ours, as conn_local() gives it, for the text; may be NULL. */
-void pace_auth_failed(struct pace *pace, const char *host, unsigned port, const char *address);
-/* A login succeeded, or the admin says to try again: the count starts anew. */
+/* What came of a login. address: ours, as conn_local() gives it, for the text; may be NULL. True
+ * for the refusal after which no more are tried; *told_r is then what all others will be told. */
+bool pace_auth_failed(struct pace *pace, const char *host, unsigned port, const char *address,
+	struct err *told_r);
+/* A login succeeded: the count starts anew. */
 void pace_auth_ok(struct pace *pace, const char *host, unsigned port);
+/* An error of scope host: every account that logs in there the same way (security, verification,
+ * method, by its own name or another's) would meet it, and is told so without a connection. Of
+ * several, the first stays, and *err becomes it; true for the first. */
+bool pace_give_up(struct pace *pace, const struct endpoint *ep, struct err *err);
+/* The admin says to try again: all refused logins and given up hosts are forgotten. */
+void pace_forgive(struct pace *pace);
 
 #endif

@@ -1,4 +1,4 @@
-/* test_pace.c - slots, back-off and the stop after refused logins, with many threads. */
+/* test_pace.c - slots, back-off the stop after refused logins and at what stands against all. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -165,6 +165,7 @@ test_backoff(void)
 {
 	struct pace *pace = pace_new(2);
 	struct cancel *cancel = cancel_new();
+	struct endpoint host = endpoint(HOST, 993);
 	struct err err = { 0 };
 	int64_t start = clock_ms();
 
@@ -177,14 +178,14 @@ test_backoff(void)
 	/* Who holds a slot waits before it logs in again. */
 	start = clock_ms();
 	pace_backoff(pace, HOST, 993, 100);
-	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), 0);
+	CHECK_INT(pace_login(pace, &host, NULL, &err), 0);
 	CHECK(clock_ms() - start >= 100);
 	/* Also where no slot is free. */
 	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
-	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), 0);
+	CHECK_INT(pace_login(pace, &host, NULL, &err), 0);
 	pace_backoff(pace, HOST, 993, 60000);
 	cancel_fire(cancel);
-	CHECK_INT(pace_login(pace, HOST, 993, cancel, &err), -1);
+	CHECK_INT(pace_login(pace, &host, cancel, &err), -1);
 	CHECK_INT(err.code, ERR_CANCELLED);
 	pace_leave(pace, HOST, 993);
 	pace_leave(pace, HOST, 993);
@@ -197,29 +198,33 @@ static void
 test_auth_failures(void)
 {
 	struct pace *pace = pace_new(1);
-	struct err err = { 0 };
+	struct endpoint host = endpoint(HOST, 993);
+	struct err err = { 0 }, told = { 0 };
 	struct one one;
 	int i;
 
 	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
 	one_start(&one, pace);
 	for (i = 0; i < PACE_AUTH_FAILURES - 1; i++)
-		pace_auth_failed(pace, HOST, 993, "192.0.2.10");
+		CHECK(!pace_auth_failed(pace, HOST, 993, "192.0.2.10", &told));
 	pace_auth_ok(pace, HOST, 993); /* in a row, it says */
 	for (i = 0; i < PACE_AUTH_FAILURES - 1; i++)
-		pace_auth_failed(pace, HOST, 993, "192.0.2.10");
-	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), 0);
+		CHECK(!pace_auth_failed(pace, HOST, 993, "192.0.2.10", &told));
+	CHECK_INT(pace_login(pace, &host, NULL, &err), 0);
 	clock_sleep_ms(30); /* so that only the next call can wake it */
 	CHECK_INT(one.ret, 1);
-	pace_auth_failed(pace, HOST, 993, NULL);
+	CHECK(pace_auth_failed(pace, HOST, 993, NULL, &told));
 	one_join(&one); /* also who was waiting is told */
 	CHECK_INT(one.ret, -1);
 	CHECK_INT(one.err.code, ERR_AUTH);
+	CHECK_INT(one.err.scope, SCOPE_HOST); /* not this account's login was refused */
+	CHECK_STR(one.err.text, told.text);
+	CHECK(!pace_auth_failed(pace, HOST, 993, NULL, &told)); /* it is told once */
 	CHECK_STR(one.err.text,
 		"imap.example:993: 5 logins in a row were refused, no more are tried, or the "
 		"server "
 		"may ban this machine. Check the logins; if it is banned, allow 192.0.2.10 there");
-	CHECK_INT(pace_login(pace, HOST, 993, NULL, &err), -1);
+	CHECK_INT(pace_login(pace, &host, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_AUTH);
 	CHECK_INT(pace_enter(pace, "other.example", 993, NULL, &err), 0);
 	pace_leave(pace, "other.example", 993);
@@ -229,6 +234,82 @@ test_auth_failures(void)
 	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
 	pace_leave(pace, HOST, 993);
 	pace_free(&pace);
+}
+
+/* What stands against every account of a host: by the same way only. */
+static void
+test_given_up(void)
+{
+	struct pace *pace = pace_new(1);
+	struct endpoint host = endpoint(HOST, 993), other = endpoint("other.example", 993);
+	struct endpoint same = endpoint("IMAP.Example", 993), admin, unchecked = same;
+	struct err err = { 0 };
+	struct one one;
+
+	host.user = other.user = "ann";
+	same.user = same.login = "bob"; /* by the own name, as ann */
+	admin = unchecked = same;
+	admin.login = "mover";
+	unchecked.verify = VERIFY_NO;
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	one_start(&one, pace);
+	err_set(&err, ERR_CERT, "the first");
+	CHECK(pace_give_up(pace, &host, &err));
+	err_set(&err, ERR_AUTH_MECH, "the second");
+	CHECK(!pace_give_up(pace, &same, &err));
+	CHECK_INT(err.code, ERR_CERT);
+	CHECK_STR(err.text, "the first");
+	memset(&err, 0, sizeof err);
+	CHECK_INT(pace_login(pace, &same, NULL, &err), -1);
+	CHECK_STR(err.text, "the first");
+	CHECK_INT(err.scope, SCOPE_HOST);
+	CHECK_INT(pace_login(pace, &admin, NULL, &err), 0);
+	CHECK_INT(pace_login(pace, &unchecked, NULL, &err), 0);
+	CHECK_INT(pace_enter2(pace, &other, &same, NULL, &err), -1); /* without waiting */
+	CHECK_INT(pace_enter2(pace, &admin, &host, NULL, &err), -1);
+	pace_leave(pace, HOST, 993);
+	one_join(&one); /* it has not said how it logs in */
+	CHECK_INT(one.ret, 0);
+	pace_leave(pace, HOST, 993);
+	CHECK_INT(pace_enter2(pace, &admin, &other, NULL, &err), 0);
+	pace_leave2(pace, &admin, &other);
+	pace_forgive(pace);
+	CHECK_INT(pace_enter2(pace, &host, &same, NULL, &err), 0);
+	pace_leave2(pace, &host, &same);
+	pace_free(&pace);
+}
+
+/* Whoever waits for a slot when the host is given up is told at once. */
+static void *
+run_waiting(void *arg)
+{
+	struct one *one = arg;
+	struct endpoint source = endpoint(HOST, 993), target = endpoint("other.example", 993);
+
+	source.user = target.user = "ann";
+	atomic_store(&one->ret, pace_enter2(one->pace, &source, &target, one->cancel, &one->err));
+	return NULL;
+}
+
+static void
+test_given_up_while_waiting(void)
+{
+	struct one one = { .pace = pace_new(1), .cancel = cancel_new(), .ret = 1 };
+	struct endpoint host = endpoint(HOST, 993);
+	struct err err = { 0 };
+
+	host.user = "bob";
+	CHECK_INT(pace_enter(one.pace, HOST, 993, NULL, &err), 0);
+	pthread_create(&one.thread, NULL, run_waiting, &one);
+	clock_sleep_ms(30); /* so that only the next call can wake it */
+	CHECK_INT(one.ret, 1);
+	err_set(&err, ERR_PRIVACY, "in clear");
+	CHECK(pace_give_up(one.pace, &host, &err));
+	one_join(&one);
+	CHECK_INT(one.ret, -1);
+	CHECK_INT(one.err.code, ERR_PRIVACY);
+	pace_leave(one.pace, HOST, 993);
+	pace_free(&one.pace);
 }
 
 /* Jobs whose source is the other's target, and jobs within one host. */
@@ -296,7 +377,7 @@ test_all_or_none(void)
 	int i;
 
 	for (i = 0; i < PACE_AUTH_FAILURES; i++)
-		pace_auth_failed(pace, "b", 993, NULL);
+		pace_auth_failed(pace, "b", 993, NULL, &err);
 	CHECK_INT(pace_enter2(pace, &a, &b, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_AUTH);
 	CHECK(strstr(err.text, "allow this machine's address there") != NULL);
@@ -313,6 +394,8 @@ main(void)
 	RUN(test_cancel);
 	RUN(test_backoff);
 	RUN(test_auth_failures);
+	RUN(test_given_up);
+	RUN(test_given_up_while_waiting);
 	RUN(test_no_ring);
 	RUN(test_all_or_none);
 	return test_done();

@@ -1,10 +1,7 @@
 /* paths.c - where the files of a profile lie, and opening its ledger and lock. */
 #include <errno.h>
-#include <pwd.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "runner/runner.h"
@@ -26,35 +23,6 @@ char *
 runner_state_path(const struct profile *profile)
 {
 	return path_join(profile->state_dir, "state.json");
-}
-
-/* A service has no HOME sometimes; the user's directory is known all the same. */
-static char *
-home_dir(void)
-{
-	const char *home = getenv("HOME");
-	struct passwd entry, *found = NULL;
-	char text[4096];
-
-	if (home != NULL && home[0] == '/')
-		return xstrdup(home);
-	if (getpwuid_r(getuid(), &entry, text, sizeof text, &found) == 0 && found != NULL)
-		return xstrdup(found->pw_dir);
-	return xstrdup("/");
-}
-
-char *
-runner_lock_dir(void)
-{
-	const char *state = getenv("XDG_STATE_HOME");
-	char *home, *path;
-
-	if (state != NULL && state[0] == '/')
-		return path_join(state, "mailhaul/.locks");
-	home = home_dir();
-	path = path_join(home, ".local/state/mailhaul/.locks");
-	free(home);
-	return path;
 }
 
 int

@@ -21,7 +21,7 @@
 struct runner {
 	const struct profile *profile;
 	struct lock *lock;
-	char *lock_dir, *directory, *report;
+	char *directory, *report;
 	struct log *log;
 	struct ledger *ledger;
 	struct listener *listener;
@@ -81,7 +81,6 @@ start_engine(struct runner *runner, const struct runner_config *config, struct e
 		.ledger = runner->ledger,
 		.log = runner->log,
 		.state_dir = config->profile->state_dir,
-		.lock_dir = runner->lock_dir,
 		.task = TASK_RUN,
 		.only = config->only,
 		.only_count = config->only_count,
@@ -132,7 +131,6 @@ runner_free(struct runner **runner_p)
 	log_close(&runner->log);
 	listener_free(&runner->listener);
 	lock_release(&runner->lock);
-	free(runner->lock_dir);
 	free(runner->directory);
 	free(runner->report);
 	free(runner);
@@ -151,10 +149,8 @@ runner_start(const struct runner_config *config, struct lock **lock, struct runn
 	lock_sign(runner->lock);
 	/* Before the first thread, which is the ledger's: each inherits the blocked signals. */
 	runner->listener = listener_new();
-	runner->lock_dir = runner_lock_dir();
 	if (runner_ledger(config->profile, LEDGER_WRITE, config->rebind, config->rebind_count,
 		    &runner->ledger, err) < 0 ||
-		file_mkdirs(runner->lock_dir, err) < 0 ||
 		make_run_directory(config->profile, &runner->directory, err) < 0 ||
 		open_log(runner, err) < 0 || start_engine(runner, config, err) < 0 ||
 		start_control(runner, err) < 0) {

@@ -24,8 +24,6 @@ int runner_exit_of(const struct err *err);
 char *runner_ledger_path(const struct profile *profile);
 char *runner_lock_path(const struct profile *profile);
 char *runner_state_path(const struct profile *profile); /* state.json */
-/* Where locks per target account lie, shared by all profiles of this user. */
-char *runner_lock_dir(void);
 
 /* Guards secrets: no core files, no ptrace by others of the same user; SIGPIPE ignored. Called
  * once, at the start of main(). */

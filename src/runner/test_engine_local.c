@@ -92,7 +92,7 @@ bench_open(struct bench *bench)
 	config.profile = bench->profile;
 	config.users = &bench->users;
 	config.ledger = bench->ledger;
-	config.state_dir = config.lock_dir = bench->profile->state_dir;
+	config.state_dir = bench->profile->state_dir;
 	CHECK_INT(engine_local_start(&config, &bench->own, &err), 0);
 	bench->view = bench->own;
 	if (!remote)

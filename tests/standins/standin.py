@@ -51,7 +51,7 @@ class Standin(Server):
         self.port, self.control_port = bench.port(), bench.port()
         self.config = dict(config, port=self.port, control=self.control_port,
                            log=os.path.join(self.dir, "log"))
-        self.users = config.get("users", {})
+        self.users, self.masters = config.get("users", {}), config.get("masters", {})
         if cert:
             self.tls_port = self.config["tls_port"] = bench.port()
             self.cert, self.config["key"] = bench.cert(cert)
