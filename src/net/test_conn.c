@@ -168,6 +168,8 @@ test_certificates(void)
 		{ &expired, "localhost", VERIFY_NO, NULL },
 		{ &elsewhere, "localhost", VERIFY_NO, NULL },
 		{ &self_signed, "localhost", VERIFY_NO, NULL },
+		{ &good, "::ffff:127.0.0.1%1", VERIFY_NO, NULL }, /* a zone is not the server's */
+		{ &good, "::ffff:127.0.0.1%1", VERIFY_YES, "refused: it is not for this address" },
 	};
 	size_t i;
 

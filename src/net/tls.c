@@ -405,8 +405,13 @@ set_peer(struct tls *tls)
 
 	/* An intermediate or the server's own certificate in ca_file is an anchor too. */
 	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-	if (net_is_address(tls->host))
-		return X509_VERIFY_PARAM_set1_ip_asc(param, tls->host) == 1;
+	if (net_is_address(tls->host)) { /* a zone ("fe80::1%eth0") is ours alone */
+		char *address = xstrndup(tls->host, strcspn(tls->host, "%"));
+		bool set = X509_VERIFY_PARAM_set1_ip_asc(param, address) == 1;
+
+		free(address);
+		return set;
+	}
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	return X509_VERIFY_PARAM_set1_host(param, tls->host, 0) == 1 &&
 	       SSL_set_tlsext_host_name(tls->ssl, tls->host) == 1;

@@ -110,6 +110,14 @@ check_host(const struct check *c, const char *name, const struct profile_side *s
 	if (side->host != NULL && (strpbrk(side->host, " \t/@,") != NULL || side->host[0] == '-'))
 		faults_add(c->faults, given(c, name, "host"), 0,
 			"[%s] host: a server's name or address, without user, path or port", name);
+	for (const char *p = side->host; p != NULL && *p != '\0'; p++)
+		if ((unsigned char)*p >= 0x80) {
+			faults_add(c->faults, given(c, name, "host"), 0,
+				"[%s] host: letters other than ASCII are written in the form of "
+				"the DNS, xn--...",
+				name);
+			break;
+		}
 }
 
 /* The pattern must differ from user to user. */

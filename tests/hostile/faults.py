@@ -48,6 +48,8 @@ PROFILES = [
      [":2:", "port", "65535"]),
     ("tls on 143", b"[source]\nhost = a.example\nport = 143\n[target]\nhost = b.example\n"
      b"[users]\nfile = users.csv\n", [":3:", "143"]),
+    ("an international host", SOUND.replace("127.0.0.1", "bücher.example", 1).encode(),
+     [":2:", "[source] host", "xn--"]),
     ("no host", without("host = 127.0.0.1"), ["[source] host", "missing"]),
     ("url as host", b"[source]\nhost = imap://a.example/\n[target]\nhost = b.example\n"
      b"[users]\nfile = users.csv\n", [":2:", "host"]),
