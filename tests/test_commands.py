@@ -260,6 +260,29 @@ def state(status, user):
     return next(row["state"] for row in status["rows"] if row["user"] == user)
 
 
+@test(timeout=90)
+def test_at_work_far_down_the_list(bench):
+    """Mailboxes at work are shown, however many stand before them; no end is promised yet."""
+    world = World(bench, users=300, each=40, slow=True, run={"jobs": 2})
+    pid = world.detach()
+    world.call("pause", "PROFILE")
+    world.call("resume", "PROFILE", "--only", "u300")
+    status = world.wait_status(
+        lambda s: any(row["user"] == "u300" and row["state"] == "copying" for row in s["work"]),
+        "u300 at work")
+    check(all(row["user"] != "u300" for row in status["rows"]), "u300 is in the first rows")
+    check_equal((status["totals"]["eta_s"], status["totals"]["percent"]), (-1, 0), "forecast")
+    text = world.call("status", "PROFILE")
+    check(re.search(r"^  u300  (copying|settling)  ", text, re.M), text)
+    check_in("ETA -", text)
+    terminal = Terminal(world.haul, "run", "PROFILE")
+    terminal.read(b"  u300  ")
+    terminal.close()
+    world.call("stop", "PROFILE")
+    world.target.rules()
+    wait_for(lambda: not alive(pid), 30, "the end of the run")
+
+
 @test(timeout=60)
 def test_skip_stop_only(bench):
     """Single mailboxes skipped or stopped; the others end as ever."""

@@ -71,6 +71,8 @@ int cli_command_only(struct engine *engine, struct command *command, const struc
 /* Says that a run is at work, and follows it to its end. */
 int cli_attach(const struct profile *profile);
 
+/* Of the rows in snapshot.work: not one that has just come to its end. */
+bool cli_at_work(const struct snapshot_row *row);
 /* The line of totals, as progress shows it. */
 void cli_totals(const struct snapshot_totals *totals, struct str *line);
 

@@ -32,10 +32,10 @@ print_rows(const struct snapshot *snapshot)
 {
 	char done[FORMAT_SIZE], found[FORMAT_SIZE], rate[FORMAT_SIZE];
 
-	for (size_t i = 0; i < snapshot->row_count; i++) {
-		const struct snapshot_row *row = &snapshot->rows[i];
+	for (size_t i = 0; i < snapshot->work_count; i++) {
+		const struct snapshot_row *row = &snapshot->work[i];
 
-		if (!row->open || strcmp(row->state, account_state_name(ACCOUNT_WAITING)) == 0)
+		if (!cli_at_work(row))
 			continue;
 		fputs("  ", stdout);
 		cli_put(stdout, row->user);

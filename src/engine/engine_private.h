@@ -21,6 +21,7 @@ struct progress {
 	char folder[128];
 	struct ledger_counts before; /* of the ledger when the job began */
 	uint64_t found, bytes_found; /* estimate from STATUS until `counted` */
+	bool looked;                 /* this run has made that estimate */
 	bool counted;
 	uint64_t done, copied, skipped, failed, held, vanished,
 		bytes_done;             /* rows, before included */
@@ -45,6 +46,7 @@ struct account {
 	struct cancel *cancel[2]; /* of its live sessions, or NULL */
 	struct care_list *care;   /* the job's; see job.h */
 	struct progress progress;
+	int64_t ended_ms;  /* clock_ms() of its last end; 0 = none */
 	double rate_bytes; /* lately */
 	uint64_t rate_last;
 	struct check_account check;
