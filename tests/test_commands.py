@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import signal
+import sqlite3
 import stat
 import struct
 import subprocess
@@ -108,8 +109,10 @@ WRONG = [
     (("run",), "usage: mailhaul run PROFILE"), (("run", "a", "b"), "one word too many: b"),
     (("run", "a", "--frob"), "no option --frob"), (("run", "a", "-x"), "no option -x"),
     (("run", "a", "--jobs"), "--jobs needs a value"),
-    (("run", "a", "--jobs", "0"), "1 to 1000, not 0"),
-    (("run", "a", "--jobs=x"), "1 to 1000, not x"),
+    (("run", "a", "--jobs", "0"), "1 to 256, not 0"),
+    (("run", "a", "--jobs", "257"), "1 to 256, not 257"),
+    (("set", "a", "jobs=257"), "1 to 256, not 257"),
+    (("run", "a", "--jobs=x"), "1 to 256, not x"),
     (("run", "a", "--detach=yes"), "--detach takes no value"),
     (("status", "a", "--jobs", "3"), "does not take --jobs"),
     (("run", "nosuch"), "nosuch.ini: No such file"), (("set", "a", "speed=9"), "not speed=9"),
@@ -463,6 +466,44 @@ def test_reports_and_lists(bench):
     haul.run()
     check_equal(haul.report()["totals"]["copied"], 6, "copied after the retry")
     check_equal(len(lying(target)["INBOX"]), 6, "on the target")
+
+
+def many_accounts(haul, accounts, folders):
+    """Adds to the ledger: of every hundredth account one message failed, of the others all landed.
+    """
+    db = sqlite3.connect(os.path.join(haul.state, "ledger.db"))
+    with db:
+        for account in range(1000, 1000 + accounts):
+            db.execute("INSERT INTO account(id, source_user, source_host, target_user, target_host,"
+                       " state, round) VALUES(?, ?, 'h', ?, 'h', 8, 1)",
+                       (account, "user%d" % account, "user%d" % account))
+            for n in range(folders):
+                folder = account * 1000 + n
+                failed = account % 100 == 0 and n == 0
+                db.execute("INSERT INTO folder VALUES(?, ?, 'f', ?, 1, NULL, 'f', 'f', 1, 0, 0,"
+                           " NULL, 0, 1, 0)", (folder, account, "folder %d" % n))
+                db.execute("INSERT INTO folder_count(folder, found, landed, failed)"
+                           " VALUES(?, 1, ?, ?)", (folder, not failed, failed))
+                db.execute("INSERT INTO item VALUES(?, 1, ?, 0, 100, NULL, NULL, 0, NULL, 0, NULL,"
+                           " 1, 1, 0)", (folder, 4 if failed else 1))
+    db.close()
+
+
+@test(timeout=120)
+def test_reports_of_many_accounts(bench):
+    """Four thousand mailboxes of twenty folders each: reports and lists take seconds."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    many_accounts(world.haul, 4000, 20)
+    for words, text in ((("report", "PROFILE"), "user1000, folder 0: UID 1 (100 B) failed"),
+                        (("report", "PROFILE", "--format", "json"), '"failed":40'),
+                        (("report", "PROFILE", "--format", "csv"), "user4999"),
+                        (("list", "PROFILE", "failed"), "user4900  folder 0  UID 1")):
+        began = time.monotonic()
+        check_in(text, world.call(*words))
+        took = time.monotonic() - began
+        print("%s: %.1f s" % (" ".join(words), took))
+        check(took < 15, "%s took %.1f s" % (" ".join(words), took))
 
 
 def check_files_agree(haul, text, rows):

@@ -149,8 +149,11 @@ put_account(void *context, const struct report_account *account, struct err *err
 		json_array_append_new(folders, folder_object(&account->folders[i]));
 	json_object_set_new(object, "folders", folders);
 	json_object_set_new(object, "problems", problems);
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0] && ret == 0; i++)
-		ret = ledger_each_item(writer->ledger, row->id, bad[i], problem, problems, err);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0] && ret == 0; i++) {
+		if (account->sums.counts.by_state[bad[i]] != 0)
+			ret = ledger_each_item(
+				writer->ledger, row->id, bad[i], problem, problems, err);
+	}
 	if (ret == 0) {
 		fputs(writer->first ? "\n" : ",\n", writer->out);
 		writer->first = false;

@@ -167,8 +167,9 @@ account_problems(void *context, const struct report_account *account, struct err
 		fputs(" failed|held|skipped\n", writer->out);
 	}
 	writer->items_shown = writer->items_left = 0;
-	if (ledger_each_item(
-		    writer->source->ledger, row->id, ITEM_LANDED, item_remark, writer, err) < 0)
+	if (account->sums.counts.by_state[ITEM_LANDED] != 0 &&
+		ledger_each_item(
+			writer->source->ledger, row->id, ITEM_LANDED, item_remark, writer, err) < 0)
 		return -1;
 	if (writer->items_left != 0) {
 		problem_head(writer, row->source_user, NULL);
