@@ -280,7 +280,6 @@ def test_at_work_far_down_the_list(bench):
     check_in("ETA -", text)
     terminal = Terminal(world.haul, "run", "PROFILE")
     terminal.read(b"  u300  ")
-    terminal.close()
     world.call("stop", "PROFILE")
     world.target.rules()
     wait_for(lambda: not alive(pid), 30, "the end of the run")
@@ -367,6 +366,78 @@ def test_beside_a_run(bench):
     wait_for(lambda: not alive(pid), 40, "the end of the run")
     check_equal((world.status()["running"], world.status()["exit_code"]), (False, 0), "status")
     check_equal(set(world.messages().values()), {150}, "messages")
+
+
+@test(timeout=60)
+def test_starting_or_ending(bench):
+    """A run that has the lock and does not listen yet, or no more, is not taken for none."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    with open(os.path.join(world.haul.state, "lock"), "w") as lock:
+        lock.write("4711 somewhere\n")
+        lock.flush()
+        fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0))
+        check_equal(world.call("status", "PROFILE"),
+                    "p1: a run is starting or ending (process 4711)\n", "status")
+        check_equal(world.status(), {"running": True, "profile": "p1", "pid": 4711,
+                                     "state_name": "starting or ending"}, "status --json")
+        for words in ("stop",), ("pause",), ("run",), ("run", "--detach"):
+            text = world.call(words[0], "PROFILE", *words[1:], expect=CANNOT)
+            check_in("starting or ending (process 4711)", text, words[0])
+            check("no run is at work" not in text, text)
+    check_in("no run is at work", world.call("status", "PROFILE"))
+
+
+@test(timeout=60)
+def test_detach_beside_a_run(bench):
+    """A second --detach says that a run is at work, and what of its words does not count."""
+    world = World(bench, users=2, each=100, slow=True)
+    pid = world.detach()
+    wait_for(lambda: world.stored() >= 1, 20, "the first message")
+    text = world.call("run", "PROFILE", "--detach", "--only", "u1", "--jobs", "3")
+    check_in("is at work already (process %d" % pid, text)
+    check_in("this starts nothing; follow it with: mailhaul run ", text)
+    check_in("ignored, since the run at work has its own: --only, --jobs\n", text)
+    check_in(" jobs=3\n", text)
+    check_equal(world.status()["totals"]["jobs"], 6, "jobs")
+    check(alive(pid), "the run is gone")
+    world.call("stop", "PROFILE")
+    wait_for(lambda: not alive(pid), 20, "the end of the run")
+
+
+@test(timeout=60)
+def test_ctrl_c(bench):
+    """It stops a run that was started here, in order, and leaves one that is only followed; each
+    says so first."""
+    world = World(bench, users=1, each=160, slow=True)
+    own = Terminal(world.haul, "run", "PROFILE")
+    own.read(b"Ctrl-C stops it in order")
+    own.read(b"copying")
+    own.type(b"\x03")
+    check_equal(own.rest(), STOPPED, "exit code of a run of its own")
+    pid = world.detach()
+    follower = Terminal(world.haul, "run", "PROFILE")
+    follower.read(b"Ctrl-C leaves it at work, what stops it is: mailhaul stop ")
+    follower.read(b"copying")
+    follower.type(b"\x03")
+    check_equal(follower.rest(), -signal.SIGINT, "end of a follower")
+    stored = world.stored()
+    wait_for(lambda: world.stored() > stored + 2, 20, "more after it left")
+    world.call("stop", "PROFILE")
+    wait_for(lambda: not alive(pid), 20, "the end of the run")
+
+
+@test(timeout=60)
+def test_weak_connections_are_shown(bench):
+    """What the profile allows that is weaker than the default is said before anything moves."""
+    world = World(bench)
+    for words in ("check",), ("run", "--dry-run"), ("run", "--detach"), ("run",):
+        text = world.call(words[0], "PROFILE", *words[1:])
+        for side in "source", "target":
+            check_in("warning: %s: the connection is not encrypted (security = none)\n" % side,
+                     text)
+        if words[-1] == "--detach":
+            wait_for(lambda: not world.status()["running"], 20, "the end of the run")
 
 
 @test(timeout=60)

@@ -393,8 +393,10 @@ show(struct progress *progress)
 	if (!progress->started && totals->state >= RUN_WORKING && totals->accounts > 0) {
 		progress->started = true;
 		progress->next_totals = now + TOTALS_MS;
-		printf("%s: round %u, %" PRIu64 " accounts, %u at a time\n", progress->profile,
-			totals->round, totals->accounts, totals->jobs);
+		printf("%s: round %u, %" PRIu64 " accounts, %u at a time%s\n", progress->profile,
+			totals->round, totals->accounts, totals->jobs,
+			progress->terminal && !progress->remote ? "; Ctrl-C stops it in order"
+								: "");
 	}
 	take_events(progress);
 	if (progress->terminal) {

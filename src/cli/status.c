@@ -170,6 +170,30 @@ idle_status(const struct profile *profile, bool json)
 	return code;
 }
 
+/* It has the lock and does not listen. */
+static int
+changing_status(const struct profile *profile, bool json)
+{
+	static const char state[] = "starting or ending";
+	char *lock = runner_lock_path(profile);
+	struct lock_owner owner;
+	json_t *object;
+
+	lock_is_held(lock, &owner);
+	free(lock);
+	if (!json) {
+		printf("%s: a run is %s (process %ld)\n", profile->name, state, owner.pid);
+		return RUNNER_DONE;
+	}
+	object = json_object();
+	json_object_set_new(object, "running", json_true());
+	json_object_set_new(object, "profile", json_string(profile->name));
+	json_object_set_new(object, "state_name", json_string(state));
+	json_object_set_new(object, "pid", json_integer(owner.pid));
+	print_json(object);
+	return RUNNER_DONE;
+}
+
 static int
 running_status(const struct profile *profile, bool json)
 {
@@ -179,9 +203,12 @@ running_status(const struct profile *profile, bool json)
 	json_t *object;
 	struct err err = { 0 };
 
-	if (cli_try_connect(profile, &engine, &hello, &err) < 0)
+	if (cli_try_connect(profile, &engine, &hello, &err) < 0) {
+		if (err.code == ERR_LOCKED)
+			return changing_status(profile, json);
 		/* It ended between our looks: the ledger tells. */
 		return err.code == ERR_STATE_DIR ? idle_status(profile, json) : cli_fail(&err);
+	}
 	snapshot = xcalloc(1, sizeof *snapshot);
 	engine_snapshot(engine, snapshot);
 	if (json) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mail/ladder.h"
+#include "net/endpoint.h"
 #include "report/report_private.h"
 #include "base/banned.h"
 
@@ -123,6 +124,27 @@ report_each_account(struct ledger *ledger, report_account_fn *fn, void *context,
 	}
 	ledger_accounts_free(rows, count);
 	return ret;
+}
+
+bool
+report_weakness(const struct profile_side *side, unsigned n, struct str *text)
+{
+	bool clear = side->security == NET_NONE;
+
+	if (clear && n-- == 0) {
+		str_adds(text, "the connection is not encrypted (security = none)");
+		return true;
+	}
+	if (!clear && side->verify == VERIFY_NO && n-- == 0) {
+		str_adds(text, "the server's certificate is not checked (tls_verify = no)");
+		return true;
+	}
+	if (!clear && side->tls_min != 0 && side->tls_min < 12 && n-- == 0) {
+		str_addf(text, "old TLS is allowed (tls_min = %u.%u)", side->tls_min / 10,
+			side->tls_min % 10);
+		return true;
+	}
+	return false;
 }
 
 const char *

@@ -37,6 +37,10 @@ int report_manifest(const struct report_source *source, FILE *out, struct err *e
 int report_write(
 	const struct report_source *source, const char *dir, char **path_r, struct err *err);
 
+/* Appends the n-th way (from 0) in which the profile lets this side's connection be weaker than the
+ * default: "the connection is not encrypted (security = none)". False: no n-th. */
+bool report_weakness(const struct profile_side *side, unsigned n, struct str *text);
+
 /* "all done", "some items need a look" ...: what an exit code says. */
 const char *report_exit_text(int exit_code);
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "net/endpoint.h"
 #include "report/format.h"
 #include "report/report_private.h"
 #include "base/banned.h"
@@ -221,20 +220,15 @@ put_side(FILE *out, const char *label, const struct profile_side *side)
 static void
 weak_side(struct text_writer *writer, const char *name, const struct profile_side *side)
 {
-	if (side->security == NET_NONE) {
+	struct str text;
+
+	str_init(&text, 0);
+	for (unsigned n = 0; report_weakness(side, n, &text); n++) {
 		problem_head(writer, name, NULL);
-		fputs("the connection is not encrypted (security = none)\n", writer->out);
-		return;
+		fprintf(writer->out, "%s\n", str_get(&text));
+		str_reset(&text);
 	}
-	if (side->verify == VERIFY_NO) {
-		problem_head(writer, name, NULL);
-		fputs("the server's certificate is not checked (tls_verify = no)\n", writer->out);
-	}
-	if (side->tls_min != 0 && side->tls_min < 12) {
-		problem_head(writer, name, NULL);
-		fprintf(writer->out, "old TLS is allowed (tls_min = %u.%u)\n", side->tls_min / 10,
-			side->tls_min % 10);
-	}
+	str_clear(&text);
 }
 
 /* What this one run did, of all that the ledger has. */
