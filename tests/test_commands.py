@@ -539,6 +539,48 @@ def test_reports_and_lists(bench):
     check_equal(len(lying(target)["INBOX"]), 6, "on the target")
 
 
+@test(timeout=60)
+def test_report_after_a_kill(bench):
+    """While a run is at work the report says so; after a kill, that it did not end by itself."""
+    world = World(bench, users=3, each=100, slow=True, run={"jobs": 1})
+    pid = world.detach()
+    wait_for(lambda: world.stored() >= 3, 20, "the first messages")
+    check_in("\nend     not yet: a run is at work\n", world.call("report", "PROFILE"))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not alive(pid), 10, "the end of the process")
+    text = world.call("report", "PROFILE")
+    check_in("\nend     did not end by itself; run it again to go on\n", text)
+    check_in("\n  run: 3 mailboxes are not at their end: 2 waiting, 1 copying\n", text)
+    report = json.loads(world.call("report", "PROFILE", "--format", "json"))
+    check_equal((report["exit_code"], report["ended"], report["running"],
+                 report["totals"]["accounts_open"]), (None, None, False, 3), "report.json")
+    check_equal(world.status()["exit_code"], None, "status --json")
+    world.detach()
+    world.call("skip", "PROFILE", "--only", "u3")
+    world.target.rules()
+    wait_for(lambda: not world.status()["running"], 40, "the end of the run")
+    text = world.call("report", "PROFILE")
+    check_in("\n  run: 1 mailboxes are left out\n  u3: left out: skipped by the admin\n", text)
+
+
+@test(timeout=60)
+def test_rounds_and_forecast(bench):
+    """The report has a row per round, and tells the next one's length by the last later one."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    check_in("no forecast before a later round has run to its end", world.call("report", "PROFILE"))
+    world.source.control("add", user="u1", folder="INBOX", messages=mails(900, 2))
+    world.call("run", "PROFILE")
+    report = world.haul.report()
+    check_equal([(r["round"], r["copied"], r["runs"]) for r in report["rounds"]],
+                [(1, 18, 1), (2, 2, 1)], "rounds")
+    check(all(r["started"] and r["ended"] and r["bytes"] for r in report["rounds"]), report["rounds"])
+    check_equal(report["forecast"], {"seconds": report["rounds"][1]["worked_s"], "as_round": 2},
+                "forecast")
+    check(re.search(r"^  the next one: about 00:\d\d, as long as round 2 worked",
+                    world.call("report", "PROFILE"), re.M), world.call("report", "PROFILE"))
+
+
 def many_accounts(haul, accounts, folders):
     """Adds to the ledger: of every hundredth account one message failed, of the others all landed.
     """

@@ -106,8 +106,9 @@ idle_json(const struct profile *profile, const struct sums *sums)
 	json_object_set_new(object, "profile", json_string(profile->name));
 	json_object_set_new(object, "round", json_integer(sums->last.round));
 	json_object_set_new(object, "run", json_integer((json_int_t)sums->last.id));
-	if (sums->last.ended != 0)
-		json_object_set_new(object, "exit_code", json_integer(sums->last.exit_code));
+	/* Null: it did not end by itself. */
+	json_object_set_new(object, "exit_code",
+		sums->last.ended != 0 ? json_integer(sums->last.exit_code) : json_null());
 	for (int state = 0; state < ACCOUNT_STATES; state++)
 		json_object_set_new(states, account_state_name((enum account_state)state),
 			json_integer((json_int_t)sums->states[state]));

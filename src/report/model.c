@@ -167,6 +167,22 @@ report_exit_text(int exit_code)
 	return "did not end by itself; run it again to go on";
 }
 
+int
+report_end_code(const struct report_source *source, const struct ledger_run *run)
+{
+	if (source->exit_code >= 0)
+		return source->exit_code;
+	return run->ended != 0 ? run->exit_code : -1;
+}
+
+const char *
+report_end_text(const struct report_source *source, const struct ledger_run *run)
+{
+	int code = report_end_code(source, run);
+
+	return code < 0 && source->running ? "not yet: a run is at work" : report_exit_text(code);
+}
+
 void
 report_steps(struct str *out, unsigned steps)
 {

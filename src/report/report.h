@@ -19,6 +19,7 @@ struct report_source {
 	const struct profile *profile;
 	const char *directory; /* of the run, named in the report; NULL: none */
 	int exit_code;         /* of this run; -1: as the ledger says */
+	bool running;          /* exit_code -1: a run is at work now */
 	const char *error;     /* what ended the run, or NULL */
 	uint64_t copied_now, bytes_now, elapsed_ms; /* by this run; elapsed 0: not known */
 	time_t now;

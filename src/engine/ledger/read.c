@@ -384,14 +384,49 @@ event_fn(struct db *db, sqlite3_stmt *stmt, void *row_r, struct err *err)
 	return 0;
 }
 
+#define EVENT_COLUMNS "id, account, run, time, kind, code, folder, text"
+
+int
+ledger_account_events(struct ledger *ledger, uint64_t account, int64_t since, size_t max,
+	struct ledger_event **events_r, size_t *count_r, struct err *err)
+{
+	static const char sql[] =
+		"SELECT " EVENT_COLUMNS " FROM (SELECT " EVENT_COLUMNS " FROM event"
+		" WHERE account = ?1 AND time >= ?2 ORDER BY id DESC LIMIT ?3) ORDER BY id";
+	sqlite3_stmt *stmt;
+	struct db *db;
+	void *rows = NULL;
+	size_t count = 0;
+	int ret;
+
+	if (ledger_borrow(ledger, &db, err) < 0)
+		return -1;
+	ret = db_prepare(db, sql, &stmt, err);
+	if (ret == 0) {
+		bind_u64(stmt, 1, account);
+		bind_int(stmt, 2, since);
+		bind_int(stmt, 3, (int64_t)max);
+		ret = rows_read(
+			db, stmt, event_fn, sizeof(struct ledger_event), &rows, &count, err);
+	}
+	ledger_return(ledger, &db);
+	if (ret < 0) {
+		ledger_events_free(rows, count);
+		return -1;
+	}
+	*events_r = rows;
+	*count_r = count;
+	return 0;
+}
+
 int
 ledger_events(struct ledger *ledger, uint64_t account, uint64_t after, size_t max,
 	struct ledger_event **events_r, size_t *count_r, struct err *err)
 {
-	static const char one[] = "SELECT id, account, run, time, kind, code, folder, text"
+	static const char one[] = "SELECT " EVENT_COLUMNS
 				  " FROM event WHERE id > ?1 AND account = ?3 ORDER BY id LIMIT ?2";
-	static const char all[] = "SELECT id, account, run, time, kind, code, folder, text"
-				  " FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
+	static const char all[] =
+		"SELECT " EVENT_COLUMNS " FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	void *rows = NULL;
