@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import signal
+import sqlite3
 import stat
 import struct
 import subprocess
@@ -108,8 +109,10 @@ WRONG = [
     (("run",), "usage: mailhaul run PROFILE"), (("run", "a", "b"), "one word too many: b"),
     (("run", "a", "--frob"), "no option --frob"), (("run", "a", "-x"), "no option -x"),
     (("run", "a", "--jobs"), "--jobs needs a value"),
-    (("run", "a", "--jobs", "0"), "1 to 1000, not 0"),
-    (("run", "a", "--jobs=x"), "1 to 1000, not x"),
+    (("run", "a", "--jobs", "0"), "1 to 256, not 0"),
+    (("run", "a", "--jobs", "257"), "1 to 256, not 257"),
+    (("set", "a", "jobs=257"), "1 to 256, not 257"),
+    (("run", "a", "--jobs=x"), "1 to 256, not x"),
     (("run", "a", "--detach=yes"), "--detach takes no value"),
     (("status", "a", "--jobs", "3"), "does not take --jobs"),
     (("run", "nosuch"), "nosuch.ini: No such file"), (("set", "a", "speed=9"), "not speed=9"),
@@ -340,6 +343,28 @@ def state(status, user):
     return next(row["state"] for row in status["rows"] if row["user"] == user)
 
 
+@test(timeout=90)
+def test_at_work_far_down_the_list(bench):
+    """Mailboxes at work are shown, however many stand before them; no end is promised yet."""
+    world = World(bench, users=300, each=40, slow=True, run={"jobs": 2})
+    pid = world.detach()
+    world.call("pause", "PROFILE")
+    world.call("resume", "PROFILE", "--only", "u300")
+    status = world.wait_status(
+        lambda s: any(row["user"] == "u300" and row["state"] == "copying" for row in s["work"]),
+        "u300 at work")
+    check(all(row["user"] != "u300" for row in status["rows"]), "u300 is in the first rows")
+    check_equal((status["totals"]["eta_s"], status["totals"]["percent"]), (-1, 0), "forecast")
+    text = world.call("status", "PROFILE")
+    check(re.search(r"^  u300  (copying|settling)  ", text, re.M), text)
+    check_in("ETA -", text)
+    terminal = Terminal(world.haul, "run", "PROFILE")
+    terminal.read(b"  u300  ")
+    world.call("stop", "PROFILE")
+    world.target.rules()
+    wait_for(lambda: not alive(pid), 30, "the end of the run")
+
+
 @test(timeout=60)
 def test_skip_stop_only(bench):
     """Single mailboxes skipped or stopped; the others end as ever."""
@@ -421,6 +446,78 @@ def test_beside_a_run(bench):
     wait_for(lambda: not alive(pid), 40, "the end of the run")
     check_equal((world.status()["running"], world.status()["exit_code"]), (False, 0), "status")
     check_equal(set(world.messages().values()), {150}, "messages")
+
+
+@test(timeout=60)
+def test_starting_or_ending(bench):
+    """A run that has the lock and does not listen yet, or no more, is not taken for none."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    with open(os.path.join(world.haul.state, "lock"), "w") as lock:
+        lock.write("4711 somewhere\n")
+        lock.flush()
+        fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0))
+        check_equal(world.call("status", "PROFILE"),
+                    "p1: a run is starting or ending (process 4711)\n", "status")
+        check_equal(world.status(), {"running": True, "profile": "p1", "pid": 4711,
+                                     "state_name": "starting or ending"}, "status --json")
+        for words in ("stop",), ("pause",), ("run",), ("run", "--detach"):
+            text = world.call(words[0], "PROFILE", *words[1:], expect=CANNOT)
+            check_in("starting or ending (process 4711)", text, words[0])
+            check("no run is at work" not in text, text)
+    check_in("no run is at work", world.call("status", "PROFILE"))
+
+
+@test(timeout=60)
+def test_detach_beside_a_run(bench):
+    """A second --detach says that a run is at work, and what of its words does not count."""
+    world = World(bench, users=2, each=100, slow=True)
+    pid = world.detach()
+    wait_for(lambda: world.stored() >= 1, 20, "the first message")
+    text = world.call("run", "PROFILE", "--detach", "--only", "u1", "--jobs", "3")
+    check_in("is at work already (process %d" % pid, text)
+    check_in("this starts nothing; follow it with: mailhaul run ", text)
+    check_in("ignored, since the run at work has its own: --only, --jobs\n", text)
+    check_in(" jobs=3\n", text)
+    check_equal(world.status()["totals"]["jobs"], 6, "jobs")
+    check(alive(pid), "the run is gone")
+    world.call("stop", "PROFILE")
+    wait_for(lambda: not alive(pid), 20, "the end of the run")
+
+
+@test(timeout=60)
+def test_ctrl_c(bench):
+    """It stops a run that was started here, in order, and leaves one that is only followed; each
+    says so first."""
+    world = World(bench, users=1, each=160, slow=True)
+    own = Terminal(world.haul, "run", "PROFILE")
+    own.read(b"Ctrl-C stops it in order")
+    own.read(b"copying")
+    own.type(b"\x03")
+    check_equal(own.rest(), STOPPED, "exit code of a run of its own")
+    pid = world.detach()
+    follower = Terminal(world.haul, "run", "PROFILE")
+    follower.read(b"Ctrl-C leaves it at work, what stops it is: mailhaul stop ")
+    follower.read(b"copying")
+    follower.type(b"\x03")
+    check_equal(follower.rest(), -signal.SIGINT, "end of a follower")
+    stored = world.stored()
+    wait_for(lambda: world.stored() > stored + 2, 20, "more after it left")
+    world.call("stop", "PROFILE")
+    wait_for(lambda: not alive(pid), 20, "the end of the run")
+
+
+@test(timeout=60)
+def test_weak_connections_are_shown(bench):
+    """What the profile allows that is weaker than the default is said before anything moves."""
+    world = World(bench)
+    for words in ("check",), ("run", "--dry-run"), ("run", "--detach"), ("run",):
+        text = world.call(words[0], "PROFILE", *words[1:])
+        for side in "source", "target":
+            check_in("warning: %s: the connection is not encrypted (security = none)\n" % side,
+                     text)
+        if words[-1] == "--detach":
+            wait_for(lambda: not world.status()["running"], 20, "the end of the run")
 
 
 @test(timeout=60)
@@ -520,6 +617,86 @@ def test_reports_and_lists(bench):
     haul.run()
     check_equal(haul.report()["totals"]["copied"], 6, "copied after the retry")
     check_equal(len(lying(target)["INBOX"]), 6, "on the target")
+
+
+@test(timeout=60)
+def test_report_after_a_kill(bench):
+    """While a run is at work the report says so; after a kill, that it did not end by itself."""
+    world = World(bench, users=3, each=100, slow=True, run={"jobs": 1})
+    pid = world.detach()
+    wait_for(lambda: world.stored() >= 3, 20, "the first messages")
+    check_in("\nend     not yet: a run is at work\n", world.call("report", "PROFILE"))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not alive(pid), 10, "the end of the process")
+    text = world.call("report", "PROFILE")
+    check_in("\nend     did not end by itself; run it again to go on\n", text)
+    check_in("\n  run: 3 mailboxes are not at their end: 2 waiting, 1 copying\n", text)
+    report = json.loads(world.call("report", "PROFILE", "--format", "json"))
+    check_equal((report["exit_code"], report["ended"], report["running"],
+                 report["totals"]["accounts_open"]), (None, None, False, 3), "report.json")
+    check_equal(world.status()["exit_code"], None, "status --json")
+    world.detach()
+    world.call("skip", "PROFILE", "--only", "u3")
+    world.target.rules()
+    wait_for(lambda: not world.status()["running"], 40, "the end of the run")
+    text = world.call("report", "PROFILE")
+    check_in("\n  run: 1 mailboxes are left out\n  u3: left out: skipped by the admin\n", text)
+
+
+@test(timeout=60)
+def test_rounds_and_forecast(bench):
+    """The report has a row per round, and tells the next one's length by the last later one."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    check_in("no forecast before a later round has run to its end", world.call("report", "PROFILE"))
+    world.source.control("add", user="u1", folder="INBOX", messages=mails(900, 2))
+    world.call("run", "PROFILE")
+    report = world.haul.report()
+    check_equal([(r["round"], r["copied"], r["runs"]) for r in report["rounds"]],
+                [(1, 18, 1), (2, 2, 1)], "rounds")
+    check(all(r["started"] and r["ended"] and r["bytes"] for r in report["rounds"]), report["rounds"])
+    check_equal(report["forecast"], {"seconds": report["rounds"][1]["worked_s"], "as_round": 2},
+                "forecast")
+    check(re.search(r"^  the next one: about 00:\d\d, as long as round 2 worked",
+                    world.call("report", "PROFILE"), re.M), world.call("report", "PROFILE"))
+
+
+def many_accounts(haul, accounts, folders):
+    """Adds to the ledger: of every hundredth account one message failed, of the others all landed.
+    """
+    db = sqlite3.connect(os.path.join(haul.state, "ledger.db"))
+    with db:
+        for account in range(1000, 1000 + accounts):
+            db.execute("INSERT INTO account(id, source_user, source_host, target_user, target_host,"
+                       " state, round) VALUES(?, ?, 'h', ?, 'h', 8, 1)",
+                       (account, "user%d" % account, "user%d" % account))
+            for n in range(folders):
+                folder = account * 1000 + n
+                failed = account % 100 == 0 and n == 0
+                db.execute("INSERT INTO folder VALUES(?, ?, 'f', ?, 1, NULL, 'f', 'f', 1, 0, 0,"
+                           " NULL, 0, 1, 0)", (folder, account, "folder %d" % n))
+                db.execute("INSERT INTO folder_count(folder, found, landed, failed)"
+                           " VALUES(?, 1, ?, ?)", (folder, not failed, failed))
+                db.execute("INSERT INTO item VALUES(?, 1, ?, 0, 100, NULL, NULL, 0, NULL, 0, NULL,"
+                           " 1, 1, 0)", (folder, 4 if failed else 1))
+    db.close()
+
+
+@test(timeout=120)
+def test_reports_of_many_accounts(bench):
+    """Four thousand mailboxes of twenty folders each: reports and lists take seconds."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    many_accounts(world.haul, 4000, 20)
+    for words, text in ((("report", "PROFILE"), "user1000, folder 0: UID 1 (100 B) failed"),
+                        (("report", "PROFILE", "--format", "json"), '"failed":40'),
+                        (("report", "PROFILE", "--format", "csv"), "user4999"),
+                        (("list", "PROFILE", "failed"), "user4900  folder 0  UID 1")):
+        began = time.monotonic()
+        check_in(text, world.call(*words))
+        took = time.monotonic() - began
+        print("%s: %.1f s" % (" ".join(words), took))
+        check(took < 15, "%s took %.1f s" % (" ".join(words), took))
 
 
 def check_files_agree(haul, text, rows):

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "cli/args.h"
+#include "profile/profile.h"
 #include "base/banned.h"
 
 #define SHOWN_MAX 120 /* bytes of a wrong word that an error repeats */
@@ -34,6 +35,15 @@ wrong_word(struct err *err, const char *what, const char *word)
 	char safe[SHOWN_MAX];
 
 	return err_set(err, ERR_USAGE, "%s %s", what, text_safe(safe, sizeof safe, word));
+}
+
+static int
+wrong_jobs(struct err *err, const char *value)
+{
+	char safe[SHOWN_MAX];
+
+	return err_set(err, ERR_USAGE, "--jobs takes a number from 1 to %d, not %s",
+		PROFILE_JOBS_MAX, text_safe(safe, sizeof safe, value));
 }
 
 static const struct option_row *
@@ -73,8 +83,8 @@ set_option(struct args *args, enum args_option bit, const char *value, struct er
 		break;
 	case ARGS_JOBS:
 		if (text_u32(value, strlen(value), &args->jobs) < 0 || args->jobs == 0 ||
-			args->jobs > ARGS_JOBS_MAX)
-			return wrong_word(err, "--jobs takes a number from 1 to 1000, not", value);
+			args->jobs > PROFILE_JOBS_MAX)
+			return wrong_jobs(err, value);
 		break;
 	case ARGS_JSON:
 		args->json = true;

@@ -22,8 +22,7 @@ enum args_option {
 	ARGS_REBIND = 1 << 10  /* --rebind NAME, any number of times */
 };
 
-#define ARGS_WORDS    3
-#define ARGS_JOBS_MAX 1000
+#define ARGS_WORDS 3
 
 /* Strings are those of argv. */
 struct args {

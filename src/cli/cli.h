@@ -59,7 +59,8 @@ int cli_ask(void *context, const char *what, struct secret **secret_r, struct er
 bool cli_follow(struct engine *engine, const char *profile, bool remote, struct snapshot *last_r);
 
 /* The runner at work on the profile; waits for one that is just starting. -1: ERR_STATE_DIR, there
- * is none (any more); others as engine_client_open(). */
+ * is none (any more); ERR_LOCKED, it is starting or ending and does not listen; others as
+ * engine_client_open(). */
 int cli_try_connect(const struct profile *profile, struct engine **engine_r,
 	struct wire_hello *hello_r, struct err *err);
 /* Connects to the run at work, waiting a moment for one that is just starting; prints its error. */
@@ -68,9 +69,14 @@ int cli_connect(
 /* Sends and waits for the answer, which it prints; the exit code. The second: once per --only. */
 int cli_command(struct engine *engine, const struct command *command);
 int cli_command_only(struct engine *engine, struct command *command, const struct args *args);
-/* Says that a run is at work, and follows it to its end. */
-int cli_attach(const struct profile *profile);
+/* Says that a run is at work and which options are not for it; follows it to its end, but for
+ * --detach. */
+int cli_attach(const struct profile *profile, const struct args *args);
+/* A line for each way in which a side's connection is weaker than the default. */
+void cli_weaknesses(const struct profile *profile);
 
+/* Of the rows in snapshot.work: not one that has just come to its end. */
+bool cli_at_work(const struct snapshot_row *row);
 /* The line of totals, as progress shows it. */
 void cli_totals(const struct snapshot_totals *totals, struct str *line);
 

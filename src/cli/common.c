@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "report/report.h"
 #include "base/banned.h"
 
 #define FAULTS_MAX ((size_t)256 * 1024)
@@ -147,6 +148,27 @@ cli_secrets(const struct profile *profile, struct secret **source_r, struct secr
 	}
 	secret_unref(&asker.passphrase);
 	return code;
+}
+
+static void
+side_weaknesses(const char *name, const struct profile_side *side)
+{
+	struct str text;
+
+	str_init(&text, 0);
+	for (unsigned n = 0; report_weakness(side, n, &text); n++) {
+		printf("warning: %s: %s\n", name, str_get(&text));
+		str_reset(&text);
+	}
+	str_clear(&text);
+}
+
+void
+cli_weaknesses(const struct profile *profile)
+{
+	side_weaknesses("source", &profile->source);
+	side_weaknesses("target", &profile->target);
+	fflush(stdout);
 }
 
 int

@@ -178,6 +178,7 @@ examine(struct examination *exam)
 		code = cli_secrets(exam->profile, &exam->source_admin, &exam->target_admin);
 	if (code != 0)
 		return code;
+	cli_weaknesses(exam->profile);
 	if (open_ledger(exam, &err) < 0 || start_engine(exam, &err) < 0)
 		return cli_fail(&err);
 	code = engine_local_join(exam->engine);

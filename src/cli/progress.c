@@ -33,7 +33,6 @@ struct progress {
 	unsigned drawn;  /* lines of the block on the screen */
 	uint64_t after;  /* events up to this are shown */
 	unsigned waited; /* pictures for the one that has an account's last numbers */
-	uint64_t first_row;
 	int64_t next_totals, next_draw;
 	bool started;
 	struct snapshot *snapshot;
@@ -115,17 +114,18 @@ add_pace(const struct snapshot_totals *totals, struct str *line)
 		format_duration(eta, sizeof eta, totals->eta_s));
 }
 
-/* "8,214/12,030 items  1.2 GB/3.4 GB" */
+/* "8,214/12,030+ items  1.2 GB/3.4 GB+": with more in mailboxes that nobody has looked at. */
 static void
 add_amounts(const struct snapshot_totals *totals, struct str *line)
 {
+	const char *more = totals->accounts_unknown != 0 ? "+" : "";
 	char done[FORMAT_SIZE], found[FORMAT_SIZE], bytes[FORMAT_SIZE], all[FORMAT_SIZE];
 
-	str_addf(line, "  %s/%s items  %s/%s  ",
+	str_addf(line, "  %s/%s%s items  %s/%s%s  ",
 		format_count(done, sizeof done, totals->items_done),
-		format_count(found, sizeof found, totals->items_found),
+		format_count(found, sizeof found, totals->items_found), more,
 		format_bytes(bytes, sizeof bytes, totals->bytes_done),
-		format_bytes(all, sizeof all, totals->bytes_found));
+		format_bytes(all, sizeof all, totals->bytes_found), more);
 }
 
 static void
@@ -153,12 +153,16 @@ cli_totals(const struct snapshot_totals *totals, struct str *line)
 	add_outcome(totals, line);
 }
 
-/* At work: neither at an end nor waiting for its turn. */
 static bool
-at_work(const struct snapshot_row *row)
+is_state(const struct snapshot_row *row, enum account_state state)
 {
-	return row->open && strcmp(row->state, account_state_name(ACCOUNT_WAITING)) != 0 &&
-	       strcmp(row->state, account_state_name(ACCOUNT_STOPPED)) != 0;
+	return strcmp(row->state, account_state_name(state)) == 0;
+}
+
+bool
+cli_at_work(const struct snapshot_row *row)
+{
+	return row->open && !is_state(row, ACCOUNT_STOPPED);
 }
 
 /* What matters most stands first: a narrow terminal cuts lines on the right. */
@@ -195,18 +199,40 @@ measure_terminal(struct progress *progress)
 	}
 }
 
+/* Those that move come first: paused ones may be as many as there are mailboxes. */
+static void
+draw_rows(struct progress *progress, struct str *line)
+{
+	const struct snapshot *snapshot = progress->snapshot;
+	unsigned room = progress->height > 6 ? progress->height - 5 : 1, shown = 0, left = 0;
+
+	if (room > ROWS_SHOWN)
+		room = ROWS_SHOWN;
+	for (int paused = 0; paused < 2; paused++) {
+		for (size_t i = 0; i < snapshot->work_count; i++) {
+			const struct snapshot_row *row = &snapshot->work[i];
+
+			if (!cli_at_work(row) || is_state(row, ACCOUNT_PAUSED) != (paused != 0))
+				continue;
+			if (shown++ < room)
+				draw_row(progress, row, line);
+			else
+				left++;
+		}
+	}
+	if (left > 0) {
+		str_addf(line, "  and %u more", left);
+		block_line(progress, line);
+	}
+}
+
 static void
 draw_block(struct progress *progress)
 {
-	const struct snapshot *snapshot = progress->snapshot;
-	const struct snapshot_totals *totals = &snapshot->totals;
-	unsigned room, shown = 0, left = 0;
+	const struct snapshot_totals *totals = &progress->snapshot->totals;
 	struct str line;
 
 	measure_terminal(progress);
-	room = progress->height > 6 ? progress->height - 5 : 1;
-	if (room > ROWS_SHOWN)
-		room = ROWS_SHOWN;
 	erase_block(progress);
 	str_init(&line, 0);
 	str_addf(&line, "%s  round %u  %s  %u of %u workers", progress->profile, totals->round,
@@ -217,48 +243,22 @@ draw_block(struct progress *progress)
 	add_amounts(totals, &line);
 	add_outcome(totals, &line);
 	block_line(progress, &line);
-	for (size_t i = 0; i < snapshot->row_count; i++) {
-		if (!at_work(&snapshot->rows[i]))
-			continue;
-		if (shown++ < room)
-			draw_row(progress, &snapshot->rows[i], &line);
-		else
-			left++;
-	}
-	if (left > 0) {
-		str_addf(&line, "  and %u more", left);
-		block_line(progress, &line);
-	}
+	draw_rows(progress, &line);
 	str_clear(&line);
-}
-
-/* The window of rows follows the first account that is not at its end. */
-static void
-move_window(struct progress *progress)
-{
-	const struct snapshot *snapshot = progress->snapshot;
-	struct command rows = { .kind = CMD_ROWS, .value2 = SNAPSHOT_ROWS };
-	size_t i = 0;
-
-	if (snapshot->totals.accounts <= SNAPSHOT_ROWS)
-		return;
-	while (i < snapshot->row_count && !snapshot->rows[i].open)
-		i++;
-	rows.value = snapshot->first_row + i;
-	if (rows.value >= snapshot->totals.accounts)
-		rows.value = 0;
-	if (rows.value == progress->first_row)
-		return;
-	progress->first_row = rows.value;
-	engine_send(progress->engine, &rows);
 }
 
 static const struct snapshot_row *
 find_row(const struct progress *progress, uint64_t account)
 {
-	for (size_t i = 0; i < progress->snapshot->row_count; i++) {
-		if (progress->snapshot->rows[i].account == account)
-			return &progress->snapshot->rows[i];
+	const struct snapshot *snapshot = progress->snapshot;
+
+	for (size_t i = 0; i < snapshot->work_count; i++) {
+		if (snapshot->work[i].account == account)
+			return &snapshot->work[i];
+	}
+	for (size_t i = 0; i < snapshot->row_count; i++) {
+		if (snapshot->rows[i].account == account)
+			return &snapshot->rows[i];
 	}
 	return NULL;
 }
@@ -393,8 +393,10 @@ show(struct progress *progress)
 	if (!progress->started && totals->state >= RUN_WORKING && totals->accounts > 0) {
 		progress->started = true;
 		progress->next_totals = now + TOTALS_MS;
-		printf("%s: round %u, %" PRIu64 " accounts, %u at a time\n", progress->profile,
-			totals->round, totals->accounts, totals->jobs);
+		printf("%s: round %u, %" PRIu64 " accounts, %u at a time%s\n", progress->profile,
+			totals->round, totals->accounts, totals->jobs,
+			progress->terminal && !progress->remote ? "; Ctrl-C stops it in order"
+								: "");
 	}
 	take_events(progress);
 	if (progress->terminal) {
@@ -445,7 +447,6 @@ cli_follow(struct engine *engine, const char *profile, bool remote, struct snaps
 			show(&progress);
 		if (at_end(&progress) || !alive)
 			break;
-		move_window(&progress);
 		poll(&wait, 1, DRAW_MS);
 		/* News come by the thousand; the end is to be seen soon all the same. */
 		clock_sleep_ms(LOOK_MS);

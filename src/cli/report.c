@@ -1,4 +1,5 @@
 /* report.c - `mailhaul report`: the report as of now, from the ledger. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -35,6 +36,10 @@ report(const struct args *args)
 		return code;
 	code = cli_open_ledger(profile, &ledger);
 	if (code == 0) {
+		char *lock = runner_lock_path(profile);
+
+		source.running = lock_is_held(lock, NULL);
+		free(lock);
 		source.ledger = ledger;
 		source.profile = profile;
 		if (formats[i].write(&source, stdout, &err) < 0)

@@ -228,7 +228,7 @@ start_run(struct start *start)
 
 	if (runner_lock(start->profile, &start->lock, &err) < 0) {
 		if (err.code == ERR_LOCKED)
-			return cli_attach(start->profile);
+			return cli_attach(start->profile, start->args);
 		return cli_fail(&err);
 	}
 	code = cli_load_users(start->profile, start->args->users, &start->users);
@@ -240,6 +240,7 @@ start_run(struct start *start)
 		code = cli_secrets(start->profile, &start->source_admin, &start->target_admin);
 	if (code != 0)
 		return code;
+	cli_weaknesses(start->profile);
 	return start->args->detach ? detach(start) : run_here(start);
 }
 
@@ -271,7 +272,9 @@ const struct subcommand cmd_run = {
 		"  --jobs N      mailboxes at a time\n"
 		"  --rebind NAME the ledger is to go with this new host of the profile, or with\n"
 		"                what the list now says of this source user\n"
-		"When a run is at work already, it is followed and nothing is started.\n",
+		"When a run is at work already, it is followed and nothing is started; with\n"
+		"--detach that is said, and no more. Ctrl-C stops a run that was started here, in\n"
+		"order, and leaves one at work that is only followed.\n",
 	.options = ARGS_USERS | ARGS_ONLY | ARGS_DRY_RUN | ARGS_DETACH | ARGS_JOBS | ARGS_REBIND,
 	.words_min = 1,
 	.words_max = 1,

@@ -140,9 +140,9 @@ set(const struct args *args)
 
 	if (strncmp(word, "jobs=", 5) != 0)
 		return cli_usage("set takes jobs=N, not %s", word);
-	if (text_u32(word + 5, strlen(word + 5), &jobs) < 0 || jobs == 0 || jobs > ARGS_JOBS_MAX)
+	if (text_u32(word + 5, strlen(word + 5), &jobs) < 0 || jobs == 0 || jobs > PROFILE_JOBS_MAX)
 		return cli_usage(
-			"jobs takes a number from 1 to %d, not %s", ARGS_JOBS_MAX, word + 5);
+			"jobs takes a number from 1 to %d, not %s", PROFILE_JOBS_MAX, word + 5);
 	command.value = jobs;
 	return send_to_run(args, &command, "set");
 }

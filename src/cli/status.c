@@ -32,10 +32,10 @@ print_rows(const struct snapshot *snapshot)
 {
 	char done[FORMAT_SIZE], found[FORMAT_SIZE], rate[FORMAT_SIZE];
 
-	for (size_t i = 0; i < snapshot->row_count; i++) {
-		const struct snapshot_row *row = &snapshot->rows[i];
+	for (size_t i = 0; i < snapshot->work_count; i++) {
+		const struct snapshot_row *row = &snapshot->work[i];
 
-		if (!row->open || strcmp(row->state, account_state_name(ACCOUNT_WAITING)) == 0)
+		if (!cli_at_work(row))
 			continue;
 		fputs("  ", stdout);
 		cli_put(stdout, row->user);
@@ -106,8 +106,9 @@ idle_json(const struct profile *profile, const struct sums *sums)
 	json_object_set_new(object, "profile", json_string(profile->name));
 	json_object_set_new(object, "round", json_integer(sums->last.round));
 	json_object_set_new(object, "run", json_integer((json_int_t)sums->last.id));
-	if (sums->last.ended != 0)
-		json_object_set_new(object, "exit_code", json_integer(sums->last.exit_code));
+	/* Null: it did not end by itself. */
+	json_object_set_new(object, "exit_code",
+		sums->last.ended != 0 ? json_integer(sums->last.exit_code) : json_null());
 	for (int state = 0; state < ACCOUNT_STATES; state++)
 		json_object_set_new(states, account_state_name((enum account_state)state),
 			json_integer((json_int_t)sums->states[state]));
@@ -170,6 +171,30 @@ idle_status(const struct profile *profile, bool json)
 	return code;
 }
 
+/* It has the lock and does not listen. */
+static int
+changing_status(const struct profile *profile, bool json)
+{
+	static const char state[] = "starting or ending";
+	char *lock = runner_lock_path(profile);
+	struct lock_owner owner;
+	json_t *object;
+
+	lock_is_held(lock, &owner);
+	free(lock);
+	if (!json) {
+		printf("%s: a run is %s (process %ld)\n", profile->name, state, owner.pid);
+		return RUNNER_DONE;
+	}
+	object = json_object();
+	json_object_set_new(object, "running", json_true());
+	json_object_set_new(object, "profile", json_string(profile->name));
+	json_object_set_new(object, "state_name", json_string(state));
+	json_object_set_new(object, "pid", json_integer(owner.pid));
+	print_json(object);
+	return RUNNER_DONE;
+}
+
 static int
 running_status(const struct profile *profile, bool json)
 {
@@ -179,9 +204,12 @@ running_status(const struct profile *profile, bool json)
 	json_t *object;
 	struct err err = { 0 };
 
-	if (cli_try_connect(profile, &engine, &hello, &err) < 0)
+	if (cli_try_connect(profile, &engine, &hello, &err) < 0) {
+		if (err.code == ERR_LOCKED)
+			return changing_status(profile, json);
 		/* It ended between our looks: the ledger tells. */
 		return err.code == ERR_STATE_DIR ? idle_status(profile, json) : cli_fail(&err);
+	}
 	snapshot = xcalloc(1, sizeof *snapshot);
 	engine_snapshot(engine, snapshot);
 	if (json) {

@@ -56,15 +56,16 @@ struct snapshot_totals {
 	enum run_state state;
 	unsigned round, jobs, working;
 	uint64_t accounts, accounts_done, accounts_failed, accounts_open;
+	uint64_t accounts_unknown; /* open, and not looked at yet: items_found lacks theirs */
 	uint64_t items_found, items_done, items_copied, items_skipped, items_failed, items_held,
 		items_vanished;
 	uint64_t copied_now; /* in this run */
 	uint64_t bytes_found, bytes_done, bytes_now;
 	double bytes_per_s, items_per_s; /* lately */
-	int64_t eta_s;                   /* -1: not known */
+	int64_t eta_s;                   /* -1: not known, or nothing moves */
 	int64_t started;                 /* UTC */
 	uint64_t elapsed_ms;
-	unsigned percent; /* 100 only when every account and row has its end */
+	unsigned percent; /* 100 only when every account and row has its end; see forecast.h */
 	int exit_code;    /* RUN_ENDED: as the process will say */
 	char error[240];  /* of the run, or "" */
 	char report[512]; /* path of report.txt once written, or "" */
@@ -77,6 +78,10 @@ struct snapshot {
 	uint64_t first_row; /* index of rows[0] among all accounts, in user-list order */
 	size_t row_count;
 	struct snapshot_row rows[SNAPSHOT_ROWS];
+	/* Those at work wherever they stand in the list, in its order, and those that came to their
+	 * end within the last seconds. As many as there can be workers, so that none is missing. */
+	size_t work_count;
+	struct snapshot_row work[SNAPSHOT_ROWS];
 };
 
 enum engine_event_kind {

@@ -22,6 +22,7 @@ struct progress {
 	char folder[128];
 	struct ledger_counts before; /* of the ledger when the job began */
 	uint64_t found, bytes_found; /* estimate from STATUS until `counted` */
+	bool looked;                 /* this run has made that estimate */
 	bool counted;
 	uint64_t done, copied, skipped, failed, held, vanished,
 		bytes_done;             /* rows, before included */
@@ -48,6 +49,7 @@ struct account {
 	struct care_list *care;   /* the job's; see job.h */
 	struct doubt *watched;    /* between attempts, the job's: see settle.c */
 	struct progress progress;
+	int64_t ended_ms;  /* clock_ms() of its last end; 0 = none */
 	double rate_bytes; /* lately */
 	uint64_t rate_last;
 	struct check_account check;

@@ -380,6 +380,7 @@ estimate(struct job *job)
 	pthread_mutex_lock(&job->local->lock);
 	p->found = found;
 	p->bytes_found = bytes;
+	p->looked = true;
 	p->counted = false;
 	pthread_mutex_unlock(&job->local->lock);
 }

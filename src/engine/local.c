@@ -15,7 +15,6 @@
 
 #include "base/banned.h"
 
-#define JOBS_MAX     1024u
 #define TICK_MS      500u
 #define SPOOL_MEMORY (24u << 20) /* of all bodies held in memory */
 #define SPOOL_ONE    (256u << 10)
@@ -86,6 +85,8 @@ local_state(struct local *local, struct account *account, enum account_state sta
 	pthread_mutex_lock(&local->lock);
 	changed = account->state != state;
 	account->state = state;
+	if (!account_state_open(state) || state == ACCOUNT_STOPPED)
+		account->ended_ms = clock_ms();
 	if (err != NULL)
 		account->err = *err;
 	else
@@ -450,7 +451,7 @@ set_jobs(struct local *local, uint64_t jobs)
 {
 	unsigned most = local->config.profile->source.connections;
 
-	local->jobs = jobs < 1 ? 1 : jobs > JOBS_MAX ? JOBS_MAX : (unsigned)jobs;
+	local->jobs = jobs < 1 ? 1 : jobs > PROFILE_JOBS_MAX ? PROFILE_JOBS_MAX : (unsigned)jobs;
 	if (most == 0)
 		pace_set_slots(local->pace, NULL, 0, 2 * local->jobs);
 	start_workers(local);

@@ -13,6 +13,8 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/flags.c \
 	src/engine/folders.c \
 	src/engine/folders_private.h \
+	src/engine/forecast.c \
+	src/engine/forecast.h \
 	src/engine/intent.c \
 	src/engine/job.c \
 	src/engine/job.h \
@@ -35,8 +37,12 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/work_list.h \
 	src/engine/writer.c
 
-check_PROGRAMS += src/engine/test_plan src/engine/test_match src/engine/test_account_lock
-UNIT_TESTS += src/engine/test_plan src/engine/test_match src/engine/test_account_lock
+check_PROGRAMS += src/engine/test_plan src/engine/test_match src/engine/test_account_lock \
+	src/engine/test_forecast
+UNIT_TESTS += src/engine/test_plan src/engine/test_match src/engine/test_account_lock \
+	src/engine/test_forecast
+src_engine_test_forecast_SOURCES = src/engine/test_forecast.c
+src_engine_test_forecast_LDADD = src/engine/libengine.a src/base/libbase.a
 src_engine_test_plan_SOURCES = src/engine/test_plan.c
 src_engine_test_plan_LDADD = src/engine/libengine.a src/mail/libmail.a src/base/libbase.a $(SSL_LIBS)
 src_engine_test_match_SOURCES = src/engine/test_match.c

@@ -6,10 +6,12 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "engine/engine_private.h"
+#include "engine/forecast.h"
 
 #include "base/banned.h"
 
-#define RATE_WEIGHT 0.3 /* of the newest second in the running mean */
+#define RATE_WEIGHT 0.3  /* of the newest second in the running mean */
+#define ENDED_MS    5000 /* an account that ended stays among those at work */
 
 static void
 fill_row(const struct account *account, struct snapshot_row *row)
@@ -60,33 +62,73 @@ add_account(const struct account *account, struct snapshot_totals *t)
 	t->bytes_now += p->bytes_now;
 }
 
-/* The longer of the two forecasts, by bytes and by messages. */
-static int64_t
-eta(const struct snapshot_totals *t)
+/* Ended lately: who shows lines of ends finds the last numbers of the account here. */
+static bool
+ended_lately(const struct account *account, int64_t now)
 {
-	double items = (double)(t->items_found - t->items_done);
-	double bytes = (double)(t->bytes_found - t->bytes_done), by_items, by_bytes;
-
-	if (t->accounts_open == 0)
-		return 0;
-	if (t->items_per_s < 0.1 && t->bytes_per_s < 1)
-		return -1;
-	by_items = t->items_per_s >= 0.1 ? items / t->items_per_s : 0;
-	by_bytes = t->bytes_per_s >= 1 ? bytes / t->bytes_per_s : 0;
-	return (int64_t)(by_items > by_bytes ? by_items : by_bytes) + 1;
+	return account->ended_ms != 0 && now - account->ended_ms < ENDED_MS;
 }
 
-static unsigned
-percent(const struct local *local, const struct snapshot_totals *t)
+/* Begun, and not at its end: a pause, or a wait before another attempt. */
+static bool
+is_begun(const struct account *account)
 {
-	uint64_t whole =
-		t->bytes_found + t->items_found * 1000; /* a message costs about a kilobyte */
-	uint64_t done = t->bytes_done + t->items_done * 1000;
-	unsigned p = whole == 0 ? 0 : (unsigned)((double)done * 100.0 / (double)whole);
+	return account_state_open(account->state) && account->state != ACCOUNT_WAITING &&
+	       account->state != ACCOUNT_STOPPED;
+}
 
-	if (local->ended && t->accounts_open == 0 && t->accounts_failed == 0 && t->items_held == 0)
-		return 100;
-	return p > 99 ? 99 : p;
+/* Rows of those a worker has come first when there is no room for all, and keep the list's order.
+ */
+static void
+fill_work(const struct local *local, struct snapshot *s)
+{
+	int64_t now = clock_ms();
+	size_t room = local->working < SNAPSHOT_ROWS ? SNAPSHOT_ROWS - local->working : 0;
+
+	for (size_t i = 0; i < local->account_count && s->work_count < SNAPSHOT_ROWS; i++) {
+		const struct account *account = &local->accounts[i];
+
+		if (!account->taken) {
+			if (room == 0 || (!is_begun(account) && !ended_lately(account, now)))
+				continue;
+			room--;
+		}
+		fill_row(account, &s->work[s->work_count++]);
+	}
+}
+
+static void
+add_forecast(const struct account *account, struct forecast *forecast)
+{
+	const struct progress *p = &account->progress;
+	struct forecast_account one = {
+		.open = account_state_open(account->state),
+		.looked = p->looked,
+		.counted = p->counted,
+		.items_found = p->found,
+		.items_done = p->done,
+		.bytes_found = p->bytes_found,
+		.bytes_done = p->bytes_done,
+	};
+
+	forecast_add(forecast, &one);
+}
+
+/* Totals are filled. */
+static void
+fill_forecast(const struct local *local, struct snapshot_totals *t)
+{
+	struct forecast forecast = { 0 };
+	bool all = t->accounts_open == 0 && t->accounts_failed == 0 && t->items_held == 0;
+
+	for (size_t i = 0; i < local->account_count; i++)
+		add_forecast(&local->accounts[i], &forecast);
+	t->accounts_unknown = forecast.unknown;
+	t->percent = local->ended && all ? 100 : forecast_percent(&forecast);
+	/* A run that is paused or stopping has no end in sight, though bytes may still move. */
+	t->eta_s = forecast_eta(&forecast, t->items_per_s, t->bytes_per_s);
+	if (t->state == RUN_PAUSED || t->state == RUN_STOPPING)
+		t->eta_s = -1;
 }
 
 static enum run_state
@@ -124,6 +166,7 @@ local_snapshot(struct engine *engine, struct snapshot *s)
 	for (size_t i = s->first_row; i < local->account_count && s->row_count < local->row_count;
 		i++)
 		fill_row(&local->accounts[i], &s->rows[s->row_count++]);
+	fill_work(local, s);
 	t->state = run_state(local);
 	t->round = local->round;
 	t->jobs = local->jobs;
@@ -132,8 +175,7 @@ local_snapshot(struct engine *engine, struct snapshot *s)
 	t->items_per_s = local->rate_items;
 	t->started = local->started;
 	t->elapsed_ms = (uint64_t)(clock_ms() - local->started_ms);
-	t->eta_s = eta(t);
-	t->percent = percent(local, t);
+	fill_forecast(local, t);
 	t->exit_code = local->exit_code;
 	if (local->run_err.code != ERR_NONE)
 		snprintf(t->error, sizeof t->error, "%s", local->run_err.text);

@@ -69,6 +69,8 @@ enum profile_subscriptions { SUBSCRIBE_COPY, SUBSCRIBE_ALL, SUBSCRIBE_NONE };
 
 enum profile_existing { EXISTING_REFUSE, EXISTING_ADD };
 
+#define PROFILE_JOBS_MAX 256 /* mailboxes at a time, whoever asks */
+
 struct profile_run { /* [run] */
 	unsigned jobs;
 	int64_t since, before; /* UTC; INT64_MIN / INT64_MAX = open */

@@ -170,7 +170,8 @@ static const struct option folders_options[] = {
 };
 
 static const struct option run_options[] = {
-	{ OPT_UINT(struct profile_run, "jobs", jobs, "6", 1, 256, "mailboxes at a time") },
+	{ OPT_UINT(struct profile_run, "jobs", jobs, "6", 1, PROFILE_JOBS_MAX,
+		"mailboxes at a time") },
 	{ OPT_DATE(struct profile_run, "since", since, INT64_MIN,
 		  "only mail received from then on (UTC)"),
 		.sample = "2015" },

@@ -16,7 +16,7 @@ struct json_writer {
 	FILE *out;
 	struct ledger *ledger;
 	struct report_sums sums;
-	uint64_t states[ACCOUNT_STATES];
+	uint64_t states[ACCOUNT_STATES], open_accounts;
 	bool first;
 };
 
@@ -149,8 +149,11 @@ put_account(void *context, const struct report_account *account, struct err *err
 		json_array_append_new(folders, folder_object(&account->folders[i]));
 	json_object_set_new(object, "folders", folders);
 	json_object_set_new(object, "problems", problems);
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0] && ret == 0; i++)
-		ret = ledger_each_item(writer->ledger, row->id, bad[i], problem, problems, err);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0] && ret == 0; i++) {
+		if (account->sums.counts.by_state[bad[i]] != 0)
+			ret = ledger_each_item(
+				writer->ledger, row->id, bad[i], problem, problems, err);
+	}
 	if (ret == 0) {
 		fputs(writer->first ? "\n" : ",\n", writer->out);
 		writer->first = false;
@@ -160,6 +163,7 @@ put_account(void *context, const struct report_account *account, struct err *err
 	json_decref(object);
 	report_sums_add(&writer->sums, &account->sums);
 	writer->states[row->state]++;
+	writer->open_accounts += account_state_open(row->state);
 	return ret;
 }
 
@@ -178,7 +182,7 @@ static json_t *
 head_object(const struct report_source *source, const struct ledger_run *run)
 {
 	json_t *object = json_object();
-	int exit_code = source->exit_code >= 0 ? source->exit_code : run->exit_code;
+	int exit_code = report_end_code(source, run);
 
 	report_json_number(object, "version", 1);
 	report_json_text(object, "profile", source->profile->name);
@@ -189,10 +193,11 @@ head_object(const struct report_source *source, const struct ledger_run *run)
 	report_json_number(object, "round", run->round);
 	put_time(object, "started", run->started);
 	put_time(object, "ended", run->ended);
-	if (source->exit_code >= 0 || run->ended != 0) {
-		json_object_set_new(object, "exit_code", json_integer(exit_code));
-		report_json_text(object, "exit_text", report_exit_text(exit_code));
-	}
+	/* Null: it is at work, or was killed. */
+	json_object_set_new(
+		object, "exit_code", exit_code < 0 ? json_null() : json_integer(exit_code));
+	report_json_text(object, "exit_text", run->id == 0 ? NULL : report_end_text(source, run));
+	json_object_set_new(object, "running", json_boolean(source->running));
 	report_json_text(object, "error",
 		source->error == NULL || source->error[0] == '\0' ? NULL : source->error);
 	if (source->elapsed_ms != 0) {
@@ -225,10 +230,16 @@ report_json(const struct report_source *source, FILE *out, struct err *err)
 {
 	struct json_writer writer = { .out = out, .ledger = source->ledger, .first = true };
 	struct ledger_run run;
-	json_t *tail, *states;
+	json_t *head, *tail, *states;
 
-	if (report_last_run(source->ledger, &run, err) < 0 ||
-		put_open(out, head_object(source, &run), err) < 0)
+	if (report_last_run(source->ledger, &run, err) < 0)
+		return -1;
+	head = head_object(source, &run);
+	if (report_json_rounds(source->ledger, head, err) < 0) {
+		json_decref(head);
+		return -1;
+	}
+	if (put_open(out, head, err) < 0)
 		return -1;
 	fputs(",\"accounts\":[", out);
 	if (report_each_account(source->ledger, put_account, &writer, err) < 0)
@@ -241,6 +252,7 @@ report_json(const struct report_source *source, FILE *out, struct err *err)
 			report_json_number(states, account_state_name(state), writer.states[state]);
 	}
 	json_object_set_new(tail, "accounts", states);
+	report_json_number(tail, "accounts_open", writer.open_accounts);
 	json_dumpf(tail, out, JSON_COMPACT);
 	json_decref(tail);
 	fputs("}\n", out);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mail/ladder.h"
+#include "net/endpoint.h"
 #include "report/report_private.h"
 #include "base/banned.h"
 
@@ -125,6 +126,27 @@ report_each_account(struct ledger *ledger, report_account_fn *fn, void *context,
 	return ret;
 }
 
+bool
+report_weakness(const struct profile_side *side, unsigned n, struct str *text)
+{
+	bool clear = side->security == NET_NONE;
+
+	if (clear && n-- == 0) {
+		str_adds(text, "the connection is not encrypted (security = none)");
+		return true;
+	}
+	if (!clear && side->verify == VERIFY_NO && n-- == 0) {
+		str_adds(text, "the server's certificate is not checked (tls_verify = no)");
+		return true;
+	}
+	if (!clear && side->tls_min != 0 && side->tls_min < 12 && n-- == 0) {
+		str_addf(text, "old TLS is allowed (tls_min = %u.%u)", side->tls_min / 10,
+			side->tls_min % 10);
+		return true;
+	}
+	return false;
+}
+
 const char *
 report_exit_text(int exit_code)
 {
@@ -143,6 +165,22 @@ report_exit_text(int exit_code)
 		return "ended: it cannot work here (ledger, disk or lock)";
 	}
 	return "did not end by itself; run it again to go on";
+}
+
+int
+report_end_code(const struct report_source *source, const struct ledger_run *run)
+{
+	if (source->exit_code >= 0)
+		return source->exit_code;
+	return run->ended != 0 ? run->exit_code : -1;
+}
+
+const char *
+report_end_text(const struct report_source *source, const struct ledger_run *run)
+{
+	int code = report_end_code(source, run);
+
+	return code < 0 && source->running ? "not yet: a run is at work" : report_exit_text(code);
 }
 
 void

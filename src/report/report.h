@@ -19,6 +19,7 @@ struct report_source {
 	const struct profile *profile;
 	const char *directory; /* of the run, named in the report; NULL: none */
 	int exit_code;         /* of this run; -1: as the ledger says */
+	bool running;          /* exit_code -1: a run is at work now */
 	const char *error;     /* what ended the run, or NULL */
 	uint64_t copied_now, bytes_now, elapsed_ms; /* by this run; elapsed 0: not known */
 	time_t now;
@@ -36,6 +37,10 @@ int report_manifest(const struct report_source *source, FILE *out, struct err *e
  * to be freed. Goes on with the others when one fails; the first error is given. */
 int report_write(
 	const struct report_source *source, const char *dir, char **path_r, struct err *err);
+
+/* Appends the n-th way (from 0) in which the profile lets this side's connection be weaker than the
+ * default: "the connection is not encrypted (security = none)". False: no n-th. */
+bool report_weakness(const struct profile_side *side, unsigned n, struct str *text);
 
 /* "all done", "some items need a look" ...: what an exit code says. */
 const char *report_exit_text(int exit_code);

@@ -42,6 +42,15 @@ typedef int report_account_fn(void *context, const struct report_account *accoun
 int report_each_account(
 	struct ledger *ledger, report_account_fn *fn, void *context, struct err *err);
 
+/* The section of rounds. */
+int report_text_rounds(struct ledger *ledger, FILE *out, struct err *err);
+/* The round that the next one will be like: the last later one that is over; NULL = none yet. */
+const struct ledger_round *report_forecast(const struct ledger_round *rounds, size_t count);
+/* How the last run ended, or that it did not: for people. */
+const char *report_end_text(const struct report_source *source, const struct ledger_run *run);
+/* Its exit code; -1: there is none. */
+int report_end_code(const struct report_source *source, const struct ledger_run *run);
+
 /* Appends the names of the ladder's steps in `steps` (a bit each): "nul, line_ends". */
 void report_steps(struct str *out, unsigned steps);
 

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/test.h"
 #include "mail/item.h"
-#include "report/report.h"
+#include "report/report_private.h"
 #include "base/banned.h"
 
 #define REPORT_MAX ((size_t)1 << 20)
@@ -207,6 +207,8 @@ test_text(void)
 		"named "
 		"Pl\xC3\xA4ne alt\n",
 		"    skipped: 1 since\n    failed: 1 quota\n    held: 1 doubt\n",
+		": 3 copied, 3.0 kB, in 00:00 and 1 runs without an end\n"
+		"  the next one: no forecast before a later round has run to its end\n",
 		"    warning: INBOX: a late double\n",
 		"  =bo@old: failed\n    login refused: [AUTHENTICATIONFAILED] no\n",
 	};
@@ -252,6 +254,101 @@ number_at(const json_t *object, const char *first, const char *second)
 	return json_integer_value(json_object_get(json_object_get(object, first), second));
 }
 
+/* A run without an end, an account that is still open and one that was left out. */
+static void
+test_without_end(void)
+{
+	struct ledger_bind more[] = {
+		{ "eva@old", "old.example", "eva@new", "new.example", false, 0 },
+		{ "gus@old", "old.example", "gus@new", "new.example", false, 0 },
+	};
+	struct bench bench;
+	json_t *report;
+	char *text;
+
+	bench_open(&bench);
+	bench.source.exit_code = -1;
+	CHECK_INT(ledger_bind_accounts(bench.ledger, more, 2, NULL), 0);
+	ledger_account_state(bench.ledger, more[1].id, ACCOUNT_SKIPPED, 1, ERR_NONE,
+		"no longer in the user list");
+	CHECK_INT(ledger_flush(bench.ledger, NULL), 0);
+	text = written(&bench, report_text);
+	check_has(text, "\nend     did not end by itself; run it again to go on\n");
+	check_has(text, "\nPROBLEMS\n  run: 1 mailboxes are not at their end: 1 waiting\n"
+			"  run: 1 mailboxes are left out\n"
+			"  gus@old: left out: no longer in the user list\n");
+	free(text);
+	text = written(&bench, report_json);
+	report = json_loads(text, 0, NULL);
+	CHECK(json_is_null(json_object_get(report, "exit_code")));
+	CHECK(json_is_null(json_object_get(report, "ended")));
+	CHECK(json_is_false(json_object_get(report, "running")));
+	CHECK_STR(json_string_value(json_object_get(report, "exit_text")),
+		"did not end by itself; run it again to go on");
+	CHECK_INT(number_at(report, "totals", "accounts_open"), 1);
+	json_decref(report);
+	free(text);
+	bench.source.running = true;
+	text = written(&bench, report_text);
+	check_has(text, "\nend     not yet: a run is at work\n");
+	free(text);
+	bench_close(&bench);
+}
+
+/* An account that is done tells of its last job only; the others date what is of an earlier run. */
+static void
+test_events(void)
+{
+	struct bench bench;
+	unsigned round;
+	uint64_t run;
+	char *text;
+
+	bench_open(&bench);
+	ledger_event(bench.ledger, bench.bo, NULL, EVENT_ERROR, ERR_AUTH, "login refused");
+	for (unsigned i = 0; i < 501; i++)
+		ledger_event(bench.ledger, bench.ana, NULL, EVENT_NOTE, ERR_NONE,
+			i == 0     ? "the oldest"
+			: i == 500 ? "the newest"
+				   : "one of many");
+	CHECK_INT(ledger_run_begin(bench.ledger, &run, &round, NULL), 0);
+	CHECK_INT(ledger_flush(bench.ledger, NULL), 0);
+	text = written(&bench, report_text);
+	check_has(text, "    note: the newest\n");
+	check_has(text, "(earlier ones are in debug.log)");
+	CHECK(strstr(text, "the oldest") == NULL);
+	CHECK(strstr(text, "    error: login refused\n") == NULL);
+	check_has(text, "Z: login refused\n");
+	free(text);
+	bench_close(&bench);
+}
+
+static void
+test_forecast(void)
+{
+	static const struct {
+		struct ledger_round rounds[3];
+		size_t count;
+		unsigned like; /* 0 = no forecast */
+	} cases[] = {
+		{ { { .id = 1, .over = true, .worked_s = 9000 } }, 1, 0 },
+		{ { { .id = 1, .over = true }, { .id = 2, .over = false } }, 2, 0 },
+		{ { { .id = 1, .over = true }, { .id = 2, .over = true, .runs_without_end = 1 } },
+			2, 0 },
+		{ { { .id = 1, .over = true }, { .id = 2, .over = true }, { .id = 3 } }, 3, 2 },
+		{ { { .id = 1, .over = true }, { .id = 2, .over = true },
+			  { .id = 3, .over = true } },
+			3, 3 },
+	};
+
+	CHECK(report_forecast(NULL, 0) == NULL);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		const struct ledger_round *like = report_forecast(cases[i].rounds, cases[i].count);
+
+		CHECK_INT(like == NULL ? 0 : like->id, cases[i].like);
+	}
+}
+
 static void
 test_json(void)
 {
@@ -268,6 +365,8 @@ test_json(void)
 	CHECK_INT(number_at(report, "totals", "found"), 9);
 	CHECK_INT(number_at(report, "totals", "copied"), 3);
 	CHECK_INT(number_at(report, "totals", "open"), 1);
+	CHECK_INT(json_array_size(json_object_get(report, "rounds")), 1);
+	CHECK(json_is_null(json_object_get(report, "forecast")));
 	CHECK_INT(json_array_size(json_object_get(report, "accounts")), 2);
 	account = json_array_get(json_object_get(report, "accounts"), 0);
 	CHECK_STR(json_string_value(json_object_get(account, "source")), "ana@old");
@@ -369,6 +468,9 @@ main(void)
 	RUN(test_text);
 	RUN(test_csv);
 	RUN(test_json);
+	RUN(test_without_end);
+	RUN(test_events);
+	RUN(test_forecast);
 	RUN(test_manifest);
 	RUN(test_files);
 	RUN(test_no_room);

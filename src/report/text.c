@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "net/endpoint.h"
 #include "report/format.h"
 #include "report/report_private.h"
 #include "base/banned.h"
 
 #define ITEMS_PER_ACCOUNT 100 /* lines of failed or held items; `mailhaul list` has all */
 #define EVENTS_SHOWN      500
+#define LEFT_OUT_SHOWN    100 /* mailboxes by name; all are under MAILBOXES */
 
 struct text_writer {
 	const struct report_source *source;
@@ -20,6 +20,7 @@ struct text_writer {
 	uint64_t states[ACCOUNT_STATES];
 	uint64_t accounts;
 	uint64_t problems;
+	uint64_t run; /* the last one */
 	/* Of the account at hand. */
 	uint64_t items_shown, items_left;
 	uint64_t reasons[REPORT_REASONS];
@@ -167,8 +168,9 @@ account_problems(void *context, const struct report_account *account, struct err
 		fputs(" failed|held|skipped\n", writer->out);
 	}
 	writer->items_shown = writer->items_left = 0;
-	if (ledger_each_item(
-		    writer->source->ledger, row->id, ITEM_LANDED, item_remark, writer, err) < 0)
+	if (account->sums.counts.by_state[ITEM_LANDED] != 0 &&
+		ledger_each_item(
+			writer->source->ledger, row->id, ITEM_LANDED, item_remark, writer, err) < 0)
 		return -1;
 	if (writer->items_left != 0) {
 		problem_head(writer, row->source_user, NULL);
@@ -177,6 +179,55 @@ account_problems(void *context, const struct report_account *account, struct err
 			"manifest.jsonl\n",
 			writer->items_left);
 	}
+	return 0;
+}
+
+static void
+left_out(struct text_writer *writer, const struct ledger_account *row)
+{
+	problem_head(writer, row->source_user, NULL);
+	fputs("left out: ", writer->out);
+	put_safe(writer->out, row->text != NULL ? row->text : "skipped by the admin");
+	fputc('\n', writer->out);
+}
+
+/* What is no fault of an item and keeps the move from being whole all the same. */
+static int
+unmoved_accounts(struct text_writer *writer, struct err *err)
+{
+	uint64_t states[ACCOUNT_STATES] = { 0 }, open = 0;
+	struct ledger_account *rows = NULL;
+	const char *between = ": ";
+	size_t count = 0, skipped = 0;
+
+	if (ledger_accounts(writer->source->ledger, &rows, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		states[rows[i].state]++;
+		open += account_state_open(rows[i].state);
+	}
+	if (open != 0) {
+		problem_head(writer, "run", NULL);
+		fprintf(writer->out, "%" PRIu64 " mailboxes are not at their end", open);
+		for (int state = 0; state < ACCOUNT_STATES; state++) {
+			if (states[state] == 0 || !account_state_open(state))
+				continue;
+			fprintf(writer->out, "%s%" PRIu64 " %s", between, states[state],
+				account_state_name(state));
+			between = ", ";
+		}
+		fputc('\n', writer->out);
+	}
+	if (states[ACCOUNT_SKIPPED] != 0) {
+		problem_head(writer, "run", NULL);
+		fprintf(writer->out, "%" PRIu64 " mailboxes are left out\n",
+			states[ACCOUNT_SKIPPED]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (rows[i].state == ACCOUNT_SKIPPED && skipped++ < LEFT_OUT_SHOWN)
+			left_out(writer, &rows[i]);
+	}
+	ledger_accounts_free(rows, count);
 	return 0;
 }
 
@@ -220,20 +271,15 @@ put_side(FILE *out, const char *label, const struct profile_side *side)
 static void
 weak_side(struct text_writer *writer, const char *name, const struct profile_side *side)
 {
-	if (side->security == NET_NONE) {
+	struct str text;
+
+	str_init(&text, 0);
+	for (unsigned n = 0; report_weakness(side, n, &text); n++) {
 		problem_head(writer, name, NULL);
-		fputs("the connection is not encrypted (security = none)\n", writer->out);
-		return;
+		fprintf(writer->out, "%s\n", str_get(&text));
+		str_reset(&text);
 	}
-	if (side->verify == VERIFY_NO) {
-		problem_head(writer, name, NULL);
-		fputs("the server's certificate is not checked (tls_verify = no)\n", writer->out);
-	}
-	if (side->tls_min != 0 && side->tls_min < 12) {
-		problem_head(writer, name, NULL);
-		fprintf(writer->out, "old TLS is allowed (tls_min = %u.%u)\n", side->tls_min / 10,
-			side->tls_min % 10);
-	}
+	str_clear(&text);
 }
 
 /* What this one run did, of all that the ledger has. */
@@ -259,6 +305,7 @@ put_head(struct text_writer *writer, struct ledger_run *run_r, struct err *err)
 	const struct report_source *source = writer->source;
 	FILE *out = writer->out;
 	char when[24];
+	int code;
 
 	if (report_last_run(source->ledger, run_r, err) < 0)
 		return -1;
@@ -276,12 +323,11 @@ put_head(struct text_writer *writer, struct ledger_run *run_r, struct err *err)
 	if (run_r->ended != 0)
 		fprintf(out, ", ended %s", clock_iso(when, sizeof when, run_r->ended));
 	fputc('\n', out);
-	if (source->exit_code >= 0)
-		fprintf(out, "end     %d: %s\n", source->exit_code,
-			report_exit_text(source->exit_code));
-	else if (run_r->ended != 0)
-		fprintf(out, "end     %d: %s\n", run_r->exit_code,
-			report_exit_text(run_r->exit_code));
+	code = report_end_code(source, run_r);
+	if (code >= 0)
+		fprintf(out, "end     %d: %s\n", code, report_end_text(source, run_r));
+	else
+		fprintf(out, "end     %s\n", report_end_text(source, run_r));
 	put_work(out, source);
 	if (source->directory != NULL) {
 		fputs("files   ", out);
@@ -409,29 +455,34 @@ put_folder(FILE *out, const struct ledger_folder *folder)
 	fputc('\n', out);
 }
 
+/* The newest ones. Of an account that is done only those of its last job: what went wrong before
+ * is over. Of one that is not they are dated where they are of an earlier run. */
 static int
-put_account_events(struct text_writer *writer, uint64_t account, struct err *err)
+put_account_events(struct text_writer *writer, const struct ledger_account *row, struct err *err)
 {
 	static const char *const names[] = { "note", "warning", "error" };
+	bool done = row->state == ACCOUNT_DONE || row->state == ACCOUNT_REMARKS;
 	struct ledger_event *events = NULL;
+	FILE *out = writer->out;
 	size_t count = 0;
+	char when[24];
 
-	if (ledger_events(writer->source->ledger, account, 0, EVENTS_SHOWN, &events, &count, err) <
-		0)
+	if (ledger_account_events(writer->source->ledger, row->id, done ? row->started : 0,
+		    EVENTS_SHOWN, &events, &count, err) < 0)
 		return -1;
-	for (size_t i = 0; i < count; i++) {
-		if (events[i].account != account)
-			continue;
-		fprintf(writer->out, "    %s: ", names[events[i].kind]);
-		if (events[i].folder != NULL) {
-			put_safe(writer->out, events[i].folder);
-			fputs(": ", writer->out);
-		}
-		put_safe(writer->out, events[i].text);
-		fputc('\n', writer->out);
-	}
 	if (count == EVENTS_SHOWN)
-		fputs("    (more are in debug.log)\n", writer->out);
+		fputs("    (earlier ones are in debug.log)\n", out);
+	for (size_t i = 0; i < count; i++) {
+		fprintf(out, "    %s: ", names[events[i].kind]);
+		if (!done && events[i].run != writer->run)
+			fprintf(out, "%s: ", clock_iso(when, sizeof when, events[i].time));
+		if (events[i].folder != NULL) {
+			put_safe(out, events[i].folder);
+			fputs(": ", out);
+		}
+		put_safe(out, events[i].text);
+		fputc('\n', out);
+	}
 	ledger_events_free(events, count);
 	return 0;
 }
@@ -462,7 +513,7 @@ put_account(void *context, const struct report_account *account, struct err *err
 		if (put_reasons(writer, account, why[i], err) < 0)
 			return -1;
 	}
-	if (put_account_events(writer, row->id, err) < 0)
+	if (put_account_events(writer, row, err) < 0)
 		return -1;
 	return report_check(out, err);
 }
@@ -483,7 +534,9 @@ report_text(const struct report_source *source, FILE *out, struct err *err)
 		put_safe(out, source->error);
 		fputc('\n', out);
 	}
-	if (report_each_account(source->ledger, account_problems, writer, err) < 0 ||
+	writer->run = run.id;
+	if (unmoved_accounts(writer, err) < 0 ||
+		report_each_account(source->ledger, account_problems, writer, err) < 0 ||
 		event_problems(writer, run.id, err) < 0)
 		goto out;
 	weak_side(writer, "source", &source->profile->source);
@@ -491,6 +544,8 @@ report_text(const struct report_source *source, FILE *out, struct err *err)
 	if (writer->problems == 0)
 		fputs("\nPROBLEMS\n  none\n", out);
 	put_totals(writer);
+	if (report_text_rounds(source->ledger, out, err) < 0)
+		goto out;
 	fputs("\nMAILBOXES\n", out);
 	if (report_each_account(source->ledger, put_account, writer, err) < 0)
 		goto out;

@@ -33,6 +33,9 @@ runner_lock(const struct profile *profile, struct lock **lock_r, struct err *err
 
 	if (ret == 0)
 		ret = lock_take(path, lock_r, err);
+	/* At once: who asks while the run is still starting is told this process, not the last. */
+	if (ret == 0)
+		lock_sign(*lock_r);
 	free(path);
 	return ret;
 }

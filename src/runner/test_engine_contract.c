@@ -143,6 +143,8 @@ made_up_snapshot(size_t rows)
 		row->items_done = i * 7;
 		row->bytes_per_s = (double)i / 4;
 	}
+	snapshot->work_count = rows;
+	memcpy(snapshot->work, snapshot->rows, sizeof snapshot->work);
 	return snapshot;
 }
 
@@ -179,6 +181,7 @@ test_largest_snapshot(void)
 		memset(row->text, '\\', sizeof row->text - 1);
 		row->bytes_found = (uint64_t)INT64_MAX;
 	}
+	memcpy(want->work, want->rows, sizeof want->work);
 	bench_open(&bench);
 	fake_engine_show(bench.fake, want);
 	await_revision(bench.view, 1, got);

@@ -29,7 +29,7 @@ struct bench {
 	struct wire_hello hello;
 };
 
-static bool remote; /* set by main() alone */
+static bool remote, many; /* set by main() alone */
 
 static unsigned
 refusing_port(int *fd_r)
@@ -53,6 +53,22 @@ write_file(const char *dir, const char *name, const char *text)
 	free(path);
 }
 
+/* More than a window of rows. */
+#define MANY 600
+
+static void
+write_users(const char *dir)
+{
+	struct str list;
+
+	str_init(&list, 0);
+	str_adds(&list, "ana@a;x;Ana\nbo@a;y;Bo\n");
+	for (unsigned i = 2; many && i < MANY; i++)
+		str_addf(&list, "user%u@a;z;\n", i);
+	write_file(dir, "users.csv", str_get(&list));
+	str_clear(&list);
+}
+
 static void
 load(struct bench *bench)
 {
@@ -66,7 +82,7 @@ load(struct bench *bench)
 	struct err err = { 0 };
 
 	write_file(bench->dir, "acme.ini", text);
-	write_file(bench->dir, "users.csv", "ana@a;x;Ana\nbo@a;y;Bo\n");
+	write_users(bench->dir);
 	bench->path = path_join(bench->dir, "acme.ini");
 	CHECK_INT(profile_load(bench->path, &bench->profile, NULL, &err), 0);
 	CHECK_INT(users_load_csv(bench->profile->users.file, NULL, NULL, &bench->users, NULL, &err),
@@ -224,12 +240,52 @@ test_pause_and_resume(void)
 	bench_close(&bench);
 }
 
+static bool
+is_in_work(const struct snapshot *snapshot, const char *user)
+{
+	for (size_t i = 0; i < snapshot->work_count; i++) {
+		if (strcmp(snapshot->work[i].user, user) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is begun is seen wherever it stands in the list; with most mailboxes unknown nothing is
+ * said about the end. */
+static void
+test_many_accounts(void)
+{
+	struct snapshot *snapshot = xcalloc(1, sizeof *snapshot);
+	struct command command = { .kind = CMD_PAUSE, .glob = "user599@a" };
+	int64_t until = clock_ms() + WAIT_MS;
+	struct event event;
+	struct bench bench;
+
+	many = true;
+	bench_open(&bench);
+	CHECK(await_event(bench.view, ENGINE_ANSWER, engine_send(bench.view, &command), &event));
+	do {
+		engine_snapshot(bench.view, snapshot);
+		clock_sleep_ms(10);
+	} while (!is_in_work(snapshot, "user599@a") && clock_ms() < until);
+	CHECK(is_in_work(snapshot, "user599@a"));
+	CHECK(!is_in_work(snapshot, "user598@a"));
+	CHECK_INT(snapshot->row_count, SNAPSHOT_ROWS);
+	CHECK_INT(snapshot->totals.accounts_unknown, MANY);
+	CHECK_INT(snapshot->totals.percent, 0);
+	CHECK_INT(snapshot->totals.eta_s, -1);
+	free(snapshot);
+	bench_close(&bench);
+	many = false;
+}
+
 static void
 run_all(void)
 {
 	printf("%s\n", remote ? "over the control socket" : "in this process");
 	RUN(test_answers_and_stops);
 	RUN(test_pause_and_resume);
+	RUN(test_many_accounts);
 }
 
 int

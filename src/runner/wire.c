@@ -86,6 +86,7 @@ static const struct field totals_fields[] = {
 	FIELD(snapshot_totals, accounts_done, U64),
 	FIELD(snapshot_totals, accounts_failed, U64),
 	FIELD(snapshot_totals, accounts_open, U64),
+	FIELD(snapshot_totals, accounts_unknown, U64),
 	FIELD(snapshot_totals, items_found, U64),
 	FIELD(snapshot_totals, items_done, U64),
 	FIELD(snapshot_totals, items_copied, U64),
@@ -352,10 +353,16 @@ wire_totals(const struct snapshot_totals *totals)
 	return object;
 }
 
+static json_t *
+row_object(const struct snapshot_row *row)
+{
+	return put_fields(json_object(), row, FIELDS(row_fields));
+}
+
 json_t *
 wire_snapshot(const struct snapshot *snapshot, uint64_t first, uint64_t count)
 {
-	json_t *object = typed("snapshot"), *rows = json_array();
+	json_t *object = typed("snapshot"), *rows = json_array(), *work = json_array();
 	uint64_t at = snapshot->first_row, from = at;
 	bool any = false;
 
@@ -365,13 +372,15 @@ wire_snapshot(const struct snapshot *snapshot, uint64_t first, uint64_t count)
 		if (!any)
 			from = at;
 		any = true;
-		json_array_append_new(
-			rows, put_fields(json_object(), &snapshot->rows[i], FIELDS(row_fields)));
+		json_array_append_new(rows, row_object(&snapshot->rows[i]));
 	}
+	for (size_t i = 0; i < snapshot->work_count; i++)
+		json_array_append_new(work, row_object(&snapshot->work[i]));
 	json_object_set_new(object, "revision", json_integer((json_int_t)snapshot->revision));
 	json_object_set_new(object, "totals", wire_totals(&snapshot->totals));
 	json_object_set_new(object, "first_row", json_integer((json_int_t)(any ? from : first)));
 	json_object_set_new(object, "rows", rows);
+	json_object_set_new(object, "work", work);
 	return object;
 }
 
@@ -409,30 +418,40 @@ wire_get_command(const json_t *object, uint64_t *id_r, struct command *command_r
 	return get_fields(object, command_r, FIELDS(command_fields), err);
 }
 
+static int
+get_rows(const json_t *object, const char *name, struct snapshot_row *rows_r, size_t *count_r,
+	struct err *err)
+{
+	const json_t *rows = json_object_get(object, name), *row;
+	size_t i;
+
+	if (!json_is_array(rows) || json_array_size(rows) > SNAPSHOT_ROWS)
+		return err_set(err, ERR_PROTOCOL, "control socket: a snapshot with too many rows");
+	json_array_foreach(rows, i, row)
+	{
+		if (get_fields(row, &rows_r[i], FIELDS(row_fields), err) < 0)
+			return -1;
+	}
+	*count_r = json_array_size(rows);
+	return 0;
+}
+
 int
 wire_get_snapshot(const json_t *object, struct snapshot *snapshot_r, struct err *err)
 {
-	const json_t *rows = json_object_get(object, "rows"), *row;
 	static const struct field own[] = {
 		FIELD(snapshot, revision, U64),
 		FIELD(snapshot, first_row, U64),
 	};
-	size_t i;
 
 	memset(snapshot_r, 0, sizeof *snapshot_r);
 	if (get_fields(object, snapshot_r, FIELDS(own), err) < 0 ||
 		get_fields(json_object_get(object, "totals"), &snapshot_r->totals,
 			FIELDS(totals_fields), err) < 0)
 		return -1;
-	if (!json_is_array(rows) || json_array_size(rows) > SNAPSHOT_ROWS)
-		return err_set(err, ERR_PROTOCOL, "control socket: a snapshot with too many rows");
-	json_array_foreach(rows, i, row)
-	{
-		if (get_fields(row, &snapshot_r->rows[i], FIELDS(row_fields), err) < 0)
-			return -1;
-	}
-	snapshot_r->row_count = json_array_size(rows);
-	return 0;
+	if (get_rows(object, "rows", snapshot_r->rows, &snapshot_r->row_count, err) < 0)
+		return -1;
+	return get_rows(object, "work", snapshot_r->work, &snapshot_r->work_count, err);
 }
 
 int

@@ -67,6 +67,19 @@ struct ledger_run {
 int ledger_runs(
 	struct ledger *ledger, struct ledger_run **runs_r, size_t *count_r, struct err *err);
 
+/* What a round did. It is over when every account came to its end in it. */
+struct ledger_round {
+	unsigned id;
+	int64_t started, ended;          /* UTC; ended: of its last run that ended, 0 = none did */
+	unsigned runs, runs_without_end; /* killed, or still at work */
+	int64_t worked_s;                /* by the runs that ended */
+	uint64_t copied, bytes;          /* items that lie on the target since this round */
+	bool over;
+};
+/* reads; ordered by id; free() the list. Walks over all items, an account at a time. */
+int ledger_rounds(
+	struct ledger *ledger, struct ledger_round **rounds_r, size_t *count_r, struct err *err);
+
 /* Accounts. */
 enum account_state {
 	ACCOUNT_WAITING,
@@ -287,6 +300,9 @@ void ledger_event(struct ledger *ledger, uint64_t account, const char *folder, e
 	enum err_code code, const char *text); /* queued; of the current run */
 int ledger_events(struct ledger *ledger, uint64_t account, uint64_t after, size_t max,
 	struct ledger_event **events_r, size_t *count_r, struct err *err); /* account 0: all */
+/* reads; of one account, not before `since`: the newest `max` of them, oldest first. */
+int ledger_account_events(struct ledger *ledger, uint64_t account, int64_t since, size_t max,
+	struct ledger_event **events_r, size_t *count_r, struct err *err);
 void ledger_events_free(struct ledger_event *events, size_t count);
 
 /* Totals; reads, cheap (counters). account 0: all. */

@@ -11,6 +11,7 @@ src_engine_ledger_libledger_a_SOURCES = \
 	src/engine/ledger/ledger_private.h \
 	src/engine/ledger/read.c \
 	src/engine/ledger/reason.c \
+	src/engine/ledger/rounds.c \
 	src/engine/ledger/rows.c \
 	src/engine/ledger/run.c \
 	src/engine/ledger/schema.c \

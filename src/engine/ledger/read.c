@@ -220,18 +220,20 @@ int
 ledger_open_batches(struct ledger *ledger, uint64_t account, uint64_t *batches_r, uint64_t *items_r,
 	struct err *err)
 {
-	static const char sql[] =
+	static const char all[] = "SELECT count(*), total(items) FROM batch";
+	static const char one[] =
 		"SELECT count(*), total(items) FROM batch JOIN folder ON folder.id = batch.folder"
-		" WHERE ?1 = 0 OR folder.account = ?1";
+		" WHERE folder.account = ?1";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	int ret;
 
 	if (ledger_borrow(ledger, &db, err) < 0)
 		return -1;
-	ret = db_prepare(db, sql, &stmt, err);
+	ret = db_prepare(db, account == 0 ? all : one, &stmt, err);
 	if (ret == 0) {
-		bind_u64(stmt, 1, account);
+		if (account != 0)
+			bind_u64(stmt, 1, account);
 		ret = db_step(db, stmt, err);
 	}
 	if (ret == 1) {
@@ -382,14 +384,49 @@ event_fn(struct db *db, sqlite3_stmt *stmt, void *row_r, struct err *err)
 	return 0;
 }
 
+#define EVENT_COLUMNS "id, account, run, time, kind, code, folder, text"
+
+int
+ledger_account_events(struct ledger *ledger, uint64_t account, int64_t since, size_t max,
+	struct ledger_event **events_r, size_t *count_r, struct err *err)
+{
+	static const char sql[] =
+		"SELECT " EVENT_COLUMNS " FROM (SELECT " EVENT_COLUMNS " FROM event"
+		" WHERE account = ?1 AND time >= ?2 ORDER BY id DESC LIMIT ?3) ORDER BY id";
+	sqlite3_stmt *stmt;
+	struct db *db;
+	void *rows = NULL;
+	size_t count = 0;
+	int ret;
+
+	if (ledger_borrow(ledger, &db, err) < 0)
+		return -1;
+	ret = db_prepare(db, sql, &stmt, err);
+	if (ret == 0) {
+		bind_u64(stmt, 1, account);
+		bind_int(stmt, 2, since);
+		bind_int(stmt, 3, (int64_t)max);
+		ret = rows_read(
+			db, stmt, event_fn, sizeof(struct ledger_event), &rows, &count, err);
+	}
+	ledger_return(ledger, &db);
+	if (ret < 0) {
+		ledger_events_free(rows, count);
+		return -1;
+	}
+	*events_r = rows;
+	*count_r = count;
+	return 0;
+}
+
 int
 ledger_events(struct ledger *ledger, uint64_t account, uint64_t after, size_t max,
 	struct ledger_event **events_r, size_t *count_r, struct err *err)
 {
-	static const char one[] = "SELECT id, account, run, time, kind, code, folder, text"
+	static const char one[] = "SELECT " EVENT_COLUMNS
 				  " FROM event WHERE id > ?1 AND account = ?3 ORDER BY id LIMIT ?2";
-	static const char all[] = "SELECT id, account, run, time, kind, code, folder, text"
-				  " FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
+	static const char all[] =
+		"SELECT " EVENT_COLUMNS " FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	void *rows = NULL;
@@ -480,18 +517,24 @@ struct each {
 	struct ledger_account account; /* that of the folder at hand */
 };
 
-/* The next folders behind (account, folder), without those that have no such item. */
+#define EACH_STATE                                                                                 \
+	" AND CASE ?1 WHEN 0 THEN landed + verified + skipped + failed + held + vanished"          \
+	" + adopted WHEN 1 THEN landed WHEN 2 THEN verified WHEN 3 THEN skipped"                   \
+	" WHEN 4 THEN failed WHEN 5 THEN held WHEN 6 THEN vanished ELSE adopted END > 0"
+
+/* The next folders behind (account, folder), without those that have no such item. Two texts, since
+ * "any account, or this one" would be no use of the index: each account would cost a look at the
+ * folders of all. */
 static int
 each_folders(struct each *each, uint64_t account, const struct ledger_folder *after,
 	struct ledger_folder **folders_r, size_t *count_r, struct err *err)
 {
-	static const char sql[] =
-		"SELECT " ROW_FOLDER_COLUMNS " FROM " ROW_FOLDER_TABLES
-		" WHERE (folder.account > ?2 OR (folder.account = ?2 AND folder.id > ?3))"
-		" AND (?1 = 0 OR folder.account = ?1) AND CASE ?4 WHEN 0 THEN landed + verified"
-		" + skipped + failed + held + vanished + adopted WHEN 1 THEN landed WHEN 2 THEN"
-		" verified WHEN 3 THEN skipped WHEN 4 THEN failed WHEN 5 THEN held WHEN 6 THEN"
-		" vanished ELSE adopted END > 0 ORDER BY folder.account, folder.id LIMIT ?5";
+	static const char one[] = "SELECT " ROW_FOLDER_COLUMNS " FROM " ROW_FOLDER_TABLES
+				  " WHERE folder.account = ?4 AND folder.id > ?2" EACH_STATE
+				  " ORDER BY folder.id LIMIT ?3";
+	static const char all[] = "SELECT " ROW_FOLDER_COLUMNS " FROM " ROW_FOLDER_TABLES
+				  " WHERE (folder.account, folder.id) > (?4, ?2)" EACH_STATE
+				  " ORDER BY folder.account, folder.id LIMIT ?3";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	void *rows = NULL;
@@ -501,13 +544,12 @@ each_folders(struct each *each, uint64_t account, const struct ledger_folder *af
 	*count_r = 0;
 	if (ledger_borrow(each->ledger, &db, err) < 0)
 		return -1;
-	ret = db_prepare(db, sql, &stmt, err);
+	ret = db_prepare(db, account == 0 ? all : one, &stmt, err);
 	if (ret == 0) {
-		bind_u64(stmt, 1, account);
-		bind_u64(stmt, 2, after->account);
-		bind_u64(stmt, 3, after->id);
-		bind_int(stmt, 4, each->state);
-		bind_int(stmt, 5, EACH_FOLDERS);
+		bind_int(stmt, 1, each->state);
+		bind_u64(stmt, 2, after->id);
+		bind_int(stmt, 3, EACH_FOLDERS);
+		bind_u64(stmt, 4, account == 0 ? after->account : account);
 		ret = rows_read(
 			db, stmt, folder_fn, sizeof(struct ledger_folder), &rows, count_r, err);
 	}

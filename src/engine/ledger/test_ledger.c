@@ -292,6 +292,74 @@ events(void)
 	end(&f);
 }
 
+/* What was copied counts for the round of its row; a round is over when all accounts are. */
+static void
+round_sums(void)
+{
+	struct ledger_item items[] = {
+		{ .uid = 1, .state = ITEM_LANDED, .size = 10, .round = 1 },
+		{ .uid = 2, .state = ITEM_LANDED, .size = 20, .round = 2 },
+		{ .uid = 3, .state = ITEM_SKIPPED, .reason = REASON_SINCE, .size = 40, .round = 2 },
+		{ .uid = 4, .state = ITEM_VERIFIED, .size = 80, .round = 2 },
+	};
+	struct fixture f = { 0 };
+	struct ledger_round *list;
+	size_t count;
+	uint64_t folder;
+
+	begin(&f);
+	CHECK_OK(ledger_rounds(f.ledger, &list, &count, &err));
+	CHECK_INT(count, 0);
+	free(list);
+	run_is(f.ledger, 1, 1);
+	folder = make_folder(f.ledger, make_account(f.ledger, "ana"), "INBOX");
+	ledger_items_put(f.ledger, folder, items, 4);
+	ledger_account_state(f.ledger, 1, ACCOUNT_DONE, 1, ERR_NONE, NULL);
+	ledger_run_end(f.ledger, 1, 0);
+	run_is(f.ledger, 2, 2);
+	CHECK_OK(ledger_rounds(f.ledger, &list, &count, &err));
+	CHECK_INT(count, 2);
+	CHECK_INT(list[0].id, 1);
+	CHECK(list[0].over && list[0].ended >= list[0].started);
+	CHECK_INT(list[0].copied, 1);
+	CHECK_INT(list[0].bytes, 10);
+	CHECK_INT(list[0].runs, 1);
+	CHECK_INT(list[0].runs_without_end, 0);
+	CHECK(!list[1].over);
+	CHECK_INT(list[1].ended, 0);
+	CHECK_INT(list[1].copied, 2);
+	CHECK_INT(list[1].bytes, 100);
+	CHECK_INT(list[1].runs_without_end, 1);
+	free(list);
+	end(&f);
+}
+
+/* The newest of an account, oldest first. */
+static void
+account_events(void)
+{
+	static const char *const texts[] = { "one", "two", "three" };
+	struct fixture f = { 0 };
+	struct ledger_event *list;
+	size_t count;
+
+	begin(&f);
+	run_is(f.ledger, 1, 1);
+	for (size_t i = 0; i < 3; i++)
+		ledger_event(f.ledger, 4, NULL, EVENT_NOTE, ERR_NONE, texts[i]);
+	ledger_event(f.ledger, 5, NULL, EVENT_NOTE, ERR_NONE, "another's");
+	CHECK_OK(ledger_flush(f.ledger, &err));
+	CHECK_OK(ledger_account_events(f.ledger, 4, 0, 2, &list, &count, &err));
+	CHECK_INT(count, 2);
+	CHECK_STR(list[0].text, "two");
+	CHECK_STR(list[1].text, "three");
+	ledger_events_free(list, count);
+	CHECK_OK(ledger_account_events(f.ledger, 4, clock_now() + 60, 2, &list, &count, &err));
+	CHECK_INT(count, 0);
+	ledger_events_free(list, count);
+	end(&f);
+}
+
 /* A row of each state in ana's INBOX (folder 1), two failed ones in bo's (folder 2). */
 static void
 begin_admin(struct fixture *f)
@@ -604,6 +672,8 @@ main(void)
 	RUN(folders);
 	RUN(acts_hosts);
 	RUN(events);
+	RUN(account_events);
+	RUN(round_sums);
 	RUN(retry);
 	RUN(held);
 	RUN(many_accounts);
