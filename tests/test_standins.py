@@ -364,6 +364,16 @@ def test_proxy_cuts_the_link(bench):
         p.restore()
         wait_for(lambda: direct.select("INBOX")["exists"] == 1, 10, "the bytes arrive")
     c = ann(p)
+    p.cut("links")  # that one, and no new one
+    c.sock.settimeout(0.3)
+    check_raises(OSError, c.cmd, "NOOP")
+    with ann(p) as other:
+        check_equal(p.control("heard", text="NOOP"), 0, "heard of links that are not cut")
+        other.cmd("NOOP")
+        check_equal(p.control("heard", text="NOOP"), 1, "heard of links that are not cut")
+    p.restore()
+    c.sock.settimeout(10)
+    c.finish(b"t%d" % c.number)
     p.cut("refuse")
     check_raises((ImapError, OSError), c.cmd, "NOOP")
     check_raises((ImapError, OSError), ann, p)

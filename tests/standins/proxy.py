@@ -9,10 +9,11 @@
                 small pieces, and the server's connection ends only then
   pieces        how many pieces (20)
 
-Control operations, a JSON object per line: {"do": "cut", "mode": "silent" | "reset" | "refuse"}
-(silent: nothing is passed on any more, both ends stay open and unaware, what the client still
-sends is kept; reset: both ends get RST; refuse: new connections are ended at once, too), restore,
-delay (ms), stats, quit.
+Control operations, a JSON object per line: {"do": "cut", "mode": "silent" | "links" | "reset" |
+"refuse"} (silent: nothing is passed on any more, both ends stay open and unaware, what the client
+still sends is kept; links: so the links there are, new ones pass; reset: both ends get RST; refuse:
+new connections are ended at once, too), restore, delay (ms), heard (how many links that pass had
+this text from their client), stats, quit.
 """
 
 import collections
@@ -29,6 +30,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from standins.strip import Strip  # noqa: E402
 
 KEPT_MOST = 256 << 20  # bytes on their way in one direction
+HEARD_MOST = 1 << 16  # of what a client sent first, for `heard`
 CHUNK = 1 << 18
 
 
@@ -92,7 +94,7 @@ class Way:
         """The next bytes that are due; None when nothing comes any more."""
         with self.turn:
             while not self.link.over:
-                blocked = self.link.proxy.silent.is_set()
+                blocked = self.link.is_silent()
                 if self.queue and not blocked:
                     wait = self.queue[0][0] - time.monotonic()
                     if wait <= 0:
@@ -132,11 +134,14 @@ class Link:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.strip = Strip(proxy.config["strip"]) if proxy.config.get("strip") else None
         self.up, self.down = Way(self, self.server), Way(self, self.client)
-        self.client_dead = False
+        self.client_dead, self.silent, self.heard = False, False, b""
         for way in self.up, self.down:
             way.thread.start()
         threading.Thread(target=self.read_server, daemon=True).start()
         threading.Thread(target=self.read_client, daemon=True).start()
+
+    def is_silent(self):
+        return self.silent or self.proxy.silent.is_set()
 
     def read_client(self):
         while True:
@@ -146,6 +151,8 @@ class Link:
                 data = b""
             if not data:
                 break
+            if len(self.heard) < HEARD_MOST:
+                self.heard += data[:HEARD_MOST]
             if self.strip:
                 data, back = self.strip.feed_client(data)
                 self.down.put(back)
@@ -153,9 +160,9 @@ class Link:
         self.client_dead = True
         seconds = self.proxy.config.get("after_death")
         if seconds and not self.over:
-            while self.proxy.silent.is_set() and not self.over:
+            while self.is_silent() and not self.over:
                 time.sleep(0.02)
-            self.proxy.note("client_died_with", self.up.kept)
+            self.proxy.note_dead(self.up.kept)
             self.up.cut_up(seconds, self.proxy.config.get("pieces", 20))
             end = time.monotonic() + seconds
             while (time.monotonic() < end or self.up.kept) and not self.over:
@@ -211,11 +218,13 @@ class Proxy:
         self.delay, self.rate = config.get("delay_ms", 0) / 1000, config.get("rate", 0)
         self.silent, self.refuse = threading.Event(), False
         self.lock = threading.Lock()
-        self.links, self.counts = [], {"connections": 0, "up": 0, "down": 0, "bad": 0}
+        self.links, self.counts = [], {"connections": 0, "up": 0, "down": 0, "bad": 0,
+                                       "after_death": 0}
 
-    def note(self, name, value):
+    def note_dead(self, kept):
+        """A client has ended while so many of its bytes lay here."""
         with self.lock:
-            self.counts[name] = value
+            self.counts["after_death"] += kept
 
     def forget(self, link):
         with self.lock:
@@ -252,6 +261,10 @@ class Proxy:
         if mode == "silent":
             self.silent.set()
             return
+        if mode == "links":
+            for link in list(self.links):
+                link.silent = True
+            return
         self.refuse = mode == "refuse"
         for link in list(self.links):
             link.close(hard=True)
@@ -259,6 +272,12 @@ class Proxy:
     def op_restore(self):
         self.refuse = False
         self.silent.clear()
+        for link in list(self.links):
+            link.silent = False
+
+    def op_heard(self, text):
+        return sum(not link.is_silent() and text.encode() in link.heard
+                   for link in list(self.links))
 
     def op_delay(self, ms):
         self.delay = ms / 1000

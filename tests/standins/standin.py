@@ -123,6 +123,10 @@ class Proxy(Standin):
     def restore(self):
         self.control("restore")
 
+    def wait_heard(self, text, timeout=30):
+        """Until the client of a link that is not cut has sent this text."""
+        wait_for(lambda: self.control("heard", text=text), timeout, "%r through the proxy" % text)
+
     def stats(self):
         return self.control("stats")
 
