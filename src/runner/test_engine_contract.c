@@ -1,5 +1,6 @@
-/* test_engine_contract.c - what engine.h promises, asked of both implementations: the engine
- * itself, and the same behind a control socket. */
+/* test_engine_contract.c - what engine.h promises, asked of an engine made up for it, so that every
+ * value and every moment can be set: as it is, and behind a control socket. The real engine is
+ * asked the same two ways in test_engine_local.c. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
