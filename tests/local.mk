@@ -9,10 +9,13 @@ demo: mailhaul
 	-$(top_srcdir)/tests/install-packages demo
 	MAILHAUL=$(abs_top_builddir)/mailhaul $(top_srcdir)/tests/demo
 
-# Everything, the long tests too.
+# Everything, the long tests too; then the tests with threads under their sanitizer, and the fuzzers,
+# on copies of the tree: SOAK_FUZZ_SECONDS are ten minutes for each on two processors.
+SOAK_FUZZ_SECONDS = 2400
 soak: mailhaul check-TESTS
-	-$(top_srcdir)/tests/install-packages check
+	-$(top_srcdir)/tests/install-packages all
 	$(RUN_TESTS)
+	FUZZ_SECONDS=$(SOAK_FUZZ_SECONDS) $(top_srcdir)/.ci/run --no-install tsan fuzz
 
 .PHONY: demo soak
 
