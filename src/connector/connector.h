@@ -35,7 +35,7 @@ enum caps {
 	CAN_QUOTA = 16,
 	CAN_MAILBOXID = 32,
 	CAN_KEYWORDS = 64,    /* any: known once a folder was selected */
-	CAN_SPECIAL_USE = 128    /* CREATE-SPECIAL-USE */
+	CAN_SPECIAL_USE = 128 /* CREATE-SPECIAL-USE */
 };
 
 /* What a session is given; borrowed until close. */

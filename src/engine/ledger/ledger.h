@@ -182,7 +182,8 @@ struct ledger_folder {
 	char *renamed_from;      /* shown name it had, or NULL */
 	unsigned gone_round;     /* the round in which it was gone at the source; 0 = there */
 	unsigned scanned_round;  /* the last round in which it was scanned to its end */
-	bool rematch; /* the folder of its name has another UIDVALIDITY: its items are looked for there */
+	bool rematch; /* the folder of its name has another UIDVALIDITY: its items are looked for
+			 there */
 	struct ledger_counts counts;
 };
 /* Inserts (id 0) or updates all but the counters; waits until durable. folder->id is filled. */
