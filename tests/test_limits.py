@@ -95,7 +95,8 @@ def test_quota_reached_and_raised(bench):
     """The account waits, and goes on by itself when room is made while the run is at work."""
     target, haul = quota_pair(bench, filled_source(bench))
     process = haul.spawn("run", "PROFILE")
-    wait_for(lambda: "uota" in process.output(), 30, process.output)
+    wait_for(lambda: "tried again in" in process.output(), 30, process.output)
+    check_in("uota", process.output().partition("tried again in")[0].splitlines()[-1])
     check(process.running(), "it did not wait")
     set_quota(target, "50M")
     check_equal(process.wait(90), 0, process.output())
@@ -125,7 +126,7 @@ def test_quota_of_cyrus(bench):
     target = Cyrus(bench, USERS, quota=300)
     haul = Haul(bench, source, target, USERS, run={"batch_messages": "20"})
     process = haul.spawn("run", "PROFILE")
-    wait_for(lambda: "uota" in process.output(), 60, process.output)
+    wait_for(lambda: "tried again in" in process.output(), 60, process.output)
     target.set_quota("ann", 90000)
     check_equal(process.wait(90), 0, process.output())
     whole(haul)
@@ -133,10 +134,41 @@ def test_quota_of_cyrus(bench):
 
 @test(timeout=60)
 def test_quota_is_foreseen(bench):
+    """By `check` as a fault; by a run as a warning before anything is copied, once, and the account
+    is done when there is room after all. Where all fits nothing is said."""
     source = filled_source(bench)
     target, haul = quota_pair(bench, source)
     process = haul.call("check", "PROFILE", expect=3)
     check_in("quota", process.output())
+    foreseen = "the target's quota has room for "
+    process = haul.spawn("run", "PROFILE")
+    wait_for(lambda: "tried again in" in process.output(), 30, process.output)
+    set_quota(target, "50M")
+    check_equal(process.wait(60), 0, process.output())
+    check_equal(process.output().count(foreseen), 1, "warnings")
+    check(process.output().index(foreseen) < process.output().index("tried again in"),
+          process.output())
+    with open(haul.logs()[-1] + "/report.txt") as f:
+        check_in("warning: " + foreseen, f.read())
+    check_equal(haul.report()["accounts"][0]["state"], "done", "state")
+    haul.must_move_nothing("ann")
+    with Client(source.port) as c:
+        c.login("ann", USERS["ann"])
+        c.fill("INBOX", mails(1, 2))
+    check(foreseen not in haul.run(expect=0).output(), "a warning where all fits")
+
+
+@test(timeout=60)
+def test_quota_that_is_not_told_delays_nothing(bench):
+    """A target that refuses the question, or ends the connection over it, gets its mail."""
+    for action in "no", "bad", "bye", "close":
+        source, _ = slow_pair(bench, 0)
+        target = Standin(bench, users=USERS, rules=[
+            {"command": "GETQUOTAROOT", "action": action, "times": -1}])
+        haul = Haul(bench, source, target)
+        haul.run(expect=0)
+        haul.must_match("ann")
+        check_equal(len(target.commands("GETQUOTAROOT")), 1, "questions, answered by " + action)
 
 
 # --- disks

@@ -42,6 +42,7 @@ struct account {
 	unsigned tries;           /* attempts in a row that brought nothing */
 	bool again;               /* a retry came while a worker had it */
 	bool taken;               /* a worker has it */
+	bool quota_asked;         /* in this run; its worker's */
 	struct cancel *cancel[2]; /* of its live sessions, or NULL */
 	struct care_list *care;   /* the job's; see job.h */
 	struct progress progress;

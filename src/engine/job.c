@@ -259,6 +259,34 @@ copy(struct job *job, struct err *err)
 	return ret;
 }
 
+/* Told beforehand, since hours may lie between: the quota can be raised while we copy, and an
+ * account that meets it waits. Once in a run: what lets it fail must not keep an account from its
+ * mail. */
+static int
+foresee_quota(struct job *job, struct err *err)
+{
+	const struct side *target = &job->target;
+	uint64_t left = left_at_most(job), used = 0, limit = 0;
+	struct err why = { 0 };
+
+	if (left == 0 || job->account->quota_asked || (job->target_caps & CAN_QUOTA) == 0)
+		return 0;
+	job->account->quota_asked = true;
+	if (target->c->quota(target->session, &used, &limit, &why) < 0) {
+		if (!err_is_link(why.code) && why.code != ERR_CANCELLED)
+			return 0; /* this server does not tell */
+		*err = why;
+		return -1;
+	}
+	if (limit != 0 && left > (limit > used ? limit - used : 0))
+		job_note(job, NULL, EVENT_WARNING, ERR_QUOTA,
+			"the target's quota has room for %llu bytes, and up to %llu are left to "
+			"copy",
+			(unsigned long long)(limit > used ? limit - used : 0),
+			(unsigned long long)left);
+	return 0;
+}
+
 static int
 attempt(struct job *job, struct err *err)
 {
@@ -268,7 +296,8 @@ attempt(struct job *job, struct err *err)
 		folders_prepare(job, err) < 0)
 		return -1;
 	load_progress(job);
-	if (settle_begin(job, err) < 0 || ledger_flush(job->ledger, err) < 0)
+	if (foresee_quota(job, err) < 0 || settle_begin(job, err) < 0 ||
+		ledger_flush(job->ledger, err) < 0)
 		return -1;
 	if (job_stopping(job))
 		return 0;
