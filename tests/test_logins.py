@@ -120,9 +120,11 @@ def test_dovecot(bench):
     at_once(*(lambda n=n, o=o: logins.works(n, **o) for n, o in cases))
     wrong = without_password().replace("ann;;", "ann;Wrong-Wort;")
     for auth in "plain", "login", "cram-md5":
-        logins.fails("wrong password by " + auth, "auth", "ann", rows=wrong, auth=auth)
+        haul = logins.fails("wrong password by " + auth, "auth", "ann", rows=wrong, auth=auth)
+        check("(as " not in haul.report()["accounts"][0]["text"], "an admin is named")
     for auth in "plain", "master":
-        logins.fails("wrong master by " + auth, "auth", "ann", **admin(auth, password="Wrong-Wort"))
+        logins.fails("wrong master by " + auth, "auth", "ann", "(as mover)",
+                     **admin(auth, password="Wrong-Wort"))
     logins.fails("no such user", "auth", "nobody", rows=wrong.replace("ann;W", "nobody;W"),
                  user="nobody")
 

@@ -59,6 +59,19 @@ side_init(struct job *job, bool source)
 			job->config->target_admin, user->password);
 }
 
+/* The connector speaks of the mailbox; whose password it was, and whose limits, is said here. */
+static int
+name_side(const struct job *job, const struct side *side, struct err *err)
+{
+	const struct endpoint *ep = &side->endpoint;
+	const char *name = side == &job->source ? "source" : "target";
+
+	if (ep->login != NULL && strcmp(ep->login, ep->user) != 0 && err->scope == SCOPE_ACCOUNT &&
+		!err_is_link(err->code))
+		return err_context(err, "%s %s (as %s)", name, ep->host, ep->login);
+	return err_context(err, "%s %s", name, ep->host);
+}
+
 static int
 open_session(struct job *job, struct side *side, struct err *err)
 {
@@ -71,8 +84,7 @@ open_session(struct job *job, struct side *side, struct err *err)
 	env.log = job->log;
 	env.account = job->name;
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
-		return err_context(err, "%s %s", side == &job->source ? "source" : "target",
-			side->endpoint.host);
+		return name_side(job, side, err);
 	return 0;
 }
 
