@@ -274,6 +274,26 @@ def test_check_foresees_what_later_runs_refuse(bench):
                 [("failed", "notempty"), ("done", None), ("failed", "name")], "the next run")
 
 
+@test(timeout=90)
+def test_check_tells_the_time_by_the_last_run(bench):
+    """Only after a run that copied long enough to say something, and only where something is left;
+    a run that copies nothing leaves the speed as it was."""
+    world = World(bench, users=2, each=30, slow=True)
+    check("speed of the last run" not in world.call("check", "PROFILE"), "a time before any run")
+    world.call("run", "PROFILE", "--only", "u1")
+    ms, items = (int(world.haul.sql("SELECT value FROM meta WHERE key = 'speed %s'" % key)[0]
+                     ["value"]) for key in ("ms", "items"))
+    check(ms >= 45 * 50 and items == 45, "%d ms for %d messages" % (ms, items))
+    for _ in range(2):
+        text = world.call("check", "PROFILE")
+        times = re.findall(r"^    time            about 00:(\d\d) at the speed of the last run$",
+                           text, re.M)
+        check_equal(len(times), 1, "times in\n" + text)  # nothing is left of u1
+        check(ms / 1000 <= int(times[0]) <= 2 * ms / 1000 + 1, text)
+        check(text.index("time   ") > text.index("u2 -> u2"), text)
+        world.call("run", "PROFILE", "--only", "u1")
+
+
 # --- a run and those who watch it
 
 @test(timeout=90)

@@ -96,6 +96,9 @@ put_sizes(const struct check_account *check)
 	if (check->known != 0)
 		printf(", %" PRIu64 " of them done before", check->known);
 	putchar('\n');
+	if (check->time_s != 0)
+		printf("    %-15s about %s at the speed of the last run\n", "time",
+			format_duration(size, sizeof size, (int64_t)check->time_s));
 	if (check->quota_limit != 0)
 		printf("    %-15s %s of %s used\n", "target quota",
 			format_bytes(used, sizeof used, check->quota_used),

@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+#define SPEED_MIN_MS 1000 /* of work: less says nothing about what is to come */
+
 void
 check_account_clear(struct check_account *check)
 {
@@ -146,14 +148,28 @@ verdict(struct job *job, struct check_account *check, const struct ledger_folder
 static bool
 must_list(const struct job *job, const struct check_account *check)
 {
-	bool sizes = true;
-
-	for (size_t i = 0; i < job->plan.work_count; i++)
-		sizes = sizes && (job->plan.folders[i].source.messages == 0 ||
-					 (job->plan.folders[i].source.flags & FOLDER_SIZE) != 0);
 	return check->append_limit != 0 ||
 	       (check->quota_limit != 0 &&
-		       (!sizes || check->quota_used + check->bytes > check->quota_limit));
+		       (!left_sizes_told(job) ||
+			       check->quota_used + check->bytes > check->quota_limit));
+}
+
+/* A mailbox moves no faster than its bytes, nor than its messages. */
+static void
+foresee_time(struct job *job, struct check_account *check)
+{
+	struct ledger_speed speed;
+	uint64_t ms = 0;
+
+	if (!check->left_known || check->left == 0 ||
+		ledger_speed_get(job->ledger, &speed, NULL) < 0 || speed.ms < SPEED_MIN_MS)
+		return;
+	if (speed.items > 0)
+		ms = (uint64_t)((double)check->left * (double)speed.ms / (double)speed.items);
+	if (speed.bytes > 0 &&
+		(double)check->left_bytes * (double)speed.ms / (double)speed.bytes > (double)ms)
+		ms = (uint64_t)((double)check->left_bytes * (double)speed.ms / (double)speed.bytes);
+	check->time_s = ms / 1000 + 1;
 }
 
 static int
@@ -178,9 +194,15 @@ look_into(struct job *job, struct check_account *check, struct err *err)
 	size_t count = 0;
 	int ret = -1;
 
-	if (known_rows(job, check, &rows, &count, err) == 0 && ask_quota(job, check, err) == 0 &&
-		(!must_list(job, check) || left_list(job, check, rows, count, err) == 0))
-		ret = verdict(job, check, rows, count, err);
+	if (known_rows(job, check, &rows, &count, err) < 0 || ask_quota(job, check, err) < 0)
+		goto out;
+	if (!must_list(job, check))
+		left_sum(job, check, rows, count);
+	else if (left_list(job, check, rows, count, err) < 0)
+		goto out;
+	foresee_time(job, check);
+	ret = verdict(job, check, rows, count, err);
+out:
 	ledger_folders_free(rows, count);
 	return ret;
 }

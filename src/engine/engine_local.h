@@ -62,7 +62,9 @@ struct check_account {
 	uint64_t quota_used, quota_limit; /* of the target; limit 0 = none known */
 	uint64_t append_limit, too_large; /* too_large: messages over it that are not there yet */
 	struct check_large *large;        /* the first of them, CHECK_LARGE_MAX at most */
-	uint64_t left, left_bytes;        /* still to be copied; 0 where no limit made us count */
+	uint64_t left, left_bytes;        /* still to be copied, where left_known */
+	bool left_known;
+	uint64_t time_s; /* for what is left, at the last run's speed; 0 = not known */
 	struct check_folder *folders;
 	size_t folder_count;
 };

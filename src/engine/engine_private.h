@@ -25,6 +25,7 @@ struct progress {
 	uint64_t done, copied, skipped, failed, held, vanished,
 		bytes_done;             /* rows, before included */
 	uint64_t copied_now, bytes_now; /* by this run */
+	uint64_t copy_ms;               /* it was copied for, in this run */
 	unsigned failed_now;
 };
 

@@ -230,6 +230,7 @@ discard_queue(struct job *job)
 static int
 copy(struct job *job, struct err *err)
 {
+	int64_t began = clock_ms();
 	pthread_t reader;
 	size_t left = 0;
 	int ret;
@@ -248,6 +249,9 @@ copy(struct job *job, struct err *err)
 	}
 	pthread_join(reader, NULL);
 	queue_free(&job->queue);
+	pthread_mutex_lock(&job->local->lock);
+	job->account->progress.copy_ms += (uint64_t)(clock_ms() - began);
+	pthread_mutex_unlock(&job->local->lock);
 	if (ret == 0 && job->reader_err.code != ERR_NONE) {
 		*err = job->reader_err;
 		ret = -1;

@@ -166,6 +166,11 @@ void folders_clear(struct job *job);
  * of folders that came without. rows: the ledger's, of this account. */
 int left_list(struct job *job, struct check_account *check, const struct ledger_folder *rows,
 	size_t row_count, struct err *err);
+/* left and left_bytes without asking, by the numbers that the folders came with; not known where
+ * the profile leaves messages out by date or size, or sizes are not told. */
+void left_sum(const struct job *job, struct check_account *check, const struct ledger_folder *rows,
+	size_t row_count);
+bool left_sizes_told(const struct job *job); /* of all planned folders */
 /* Bytes, by the numbers that the folders came with, which some servers do not tell; after
  * folders_prepare(). */
 uint64_t left_at_most(const struct job *job);

@@ -150,6 +150,23 @@ read_folder(struct listing *l, size_t index, const struct ledger_folder *rows, s
 	return ret;
 }
 
+static uint64_t
+ended_items(const struct ledger_counts *counts)
+{
+	uint64_t ended = 0;
+
+	for (int s = 1; s < ITEM_STATES; s++)
+		ended += counts->by_state[s];
+	return ended;
+}
+
+/* Bytes of a folder that need not be copied any more, as far as its sums tell. */
+static uint64_t
+known_bytes(const struct ledger_counts *counts)
+{
+	return ended_items(counts) == counts->found ? counts->bytes_found : counts->bytes_landed;
+}
+
 static int
 ask_folder(const struct side *source, const struct plan_folder *pf, struct err *err)
 {
@@ -184,7 +201,42 @@ left_list(struct job *job, struct check_account *check, const struct ledger_fold
 	}
 	uidset_clear(&l.ended);
 	uidset_clear(&l.there);
+	check->left_known = ret == 0;
 	return ret;
+}
+
+bool
+left_sizes_told(const struct job *job)
+{
+	for (size_t i = 0; i < job->plan.work_count; i++)
+		if (job->plan.folders[i].source.messages != 0 &&
+			(job->plan.folders[i].source.flags & FOLDER_SIZE) == 0)
+			return false;
+	return true;
+}
+
+void
+left_sum(const struct job *job, struct check_account *check, const struct ledger_folder *rows,
+	size_t row_count)
+{
+	const struct profile_run *run = job->run;
+
+	if (run->since != INT64_MIN || run->before != INT64_MAX || run->max_size != 0 ||
+		!left_sizes_told(job))
+		return;
+	for (size_t i = 0; i < job->plan.work_count; i++) {
+		const struct folder *folder = &job->plan.folders[i].source;
+		uint64_t items = 0, bytes = 0;
+		for (size_t r = 0; r < row_count; r++) {
+			if (strcmp(rows[r].source_key, folder->key) != 0)
+				continue;
+			items += ended_items(&rows[r].counts);
+			bytes += known_bytes(&rows[r].counts);
+		}
+		check->left += folder->messages > items ? folder->messages - items : 0;
+		check->left_bytes += folder->size_bytes > bytes ? folder->size_bytes - bytes : 0;
+	}
+	check->left_known = true;
 }
 
 /* What the profile leaves out is in it until it was found once, and so is what failed. */
@@ -195,11 +247,7 @@ left_at_most(const struct job *job)
 
 	for (size_t i = 0; i < job->folder_count; i++) {
 		const struct work_folder *wf = &job->folders[i];
-		const struct ledger_counts *c = &wf->row.counts;
-		uint64_t ended = 0, known;
-		for (int s = 1; s < ITEM_STATES; s++)
-			ended += c->by_state[s];
-		known = ended == c->found ? c->bytes_found : c->bytes_landed;
+		uint64_t known = known_bytes(&wf->row.counts);
 		left += wf->source.size_bytes > known ? wf->source.size_bytes - known : 0;
 	}
 	return left;

@@ -283,6 +283,24 @@ stop_waiting(struct local *local)
 	}
 }
 
+/* For the next preflight. Mailboxes of which nothing was new tell nothing. */
+static void
+keep_speed(struct local *local)
+{
+	struct ledger_speed speed = { 0 };
+
+	for (size_t i = 0; i < local->account_count; i++) {
+		const struct progress *p = &local->accounts[i].progress;
+		if (p->copied_now == 0)
+			continue;
+		speed.bytes += p->bytes_now;
+		speed.items += p->copied_now;
+		speed.ms += p->copy_ms;
+	}
+	if (speed.ms > 0)
+		ledger_speed_put(local->config.ledger, &speed);
+}
+
 static void *
 ticker(void *p)
 {
@@ -307,8 +325,10 @@ ticker(void *p)
 	local->exit_code = exit_code(local);
 	pthread_cond_broadcast(&local->changed);
 	pthread_mutex_unlock(&local->lock);
-	if (local->config.task == TASK_RUN)
+	if (local->config.task == TASK_RUN) {
+		keep_speed(local);
 		ledger_run_end(local->config.ledger, local->run, local->exit_code);
+	}
 	local_event(local, ENGINE_ENDED, NULL, NULL, ERR_NONE, 0, (uint64_t)local->exit_code, "");
 	return NULL;
 }

@@ -305,4 +305,13 @@ int ledger_resolve_held(struct ledger *ledger, const char *account_glob, enum it
 void ledger_host_answer(struct ledger *ledger, const char *host, unsigned ms); /* queued */
 unsigned ledger_host_longest(struct ledger *ledger, const char *host);         /* 0 = not known */
 
+/* What the last run that copied anything brought while its mailboxes were at work, their times
+ * added up: so the speed of one mailbox beside others. ms 0: no run has copied yet. */
+struct ledger_speed {
+	uint64_t bytes, items, ms;
+};
+void ledger_speed_put(struct ledger *ledger, const struct ledger_speed *speed); /* queued */
+int ledger_speed_get(
+	struct ledger *ledger, struct ledger_speed *speed_r, struct err *err); /* reads */
+
 #endif

@@ -14,6 +14,7 @@ src_engine_ledger_libledger_a_SOURCES = \
 	src/engine/ledger/rows.c \
 	src/engine/ledger/run.c \
 	src/engine/ledger/schema.c \
+	src/engine/ledger/speed.c \
 	src/engine/ledger/sqlite.c
 
 LEDGER_TEST_LIBS = src/engine/ledger/libledger.a src/mail/libmail.a src/base/libbase.a \

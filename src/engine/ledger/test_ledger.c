@@ -234,6 +234,7 @@ static void
 acts_hosts(void)
 {
 	struct fixture f = { 0 };
+	struct ledger_speed speed;
 
 	begin(&f);
 	ledger_act(f.ledger, 1, "subscribe", "INBOX", ACT_DOING, false, NULL);
@@ -242,7 +243,17 @@ acts_hosts(void)
 	ledger_host_answer(f.ledger, "new.example", 400);
 	ledger_host_answer(f.ledger, "New.example", 300);
 	ledger_host_answer(f.ledger, "old.example", 0);
+	CHECK_OK(ledger_speed_get(f.ledger, &speed, &err));
+	CHECK_INT(speed.ms, 0);
+	speed = (struct ledger_speed){ .bytes = 5000000000, .items = 70000, .ms = 123456 };
+	ledger_speed_put(f.ledger, &speed);
+	speed.items = 80000;
+	ledger_speed_put(f.ledger, &speed);
 	reopen(&f);
+	CHECK_OK(ledger_speed_get(f.ledger, &speed, &err));
+	CHECK_INT(speed.bytes, 5000000000);
+	CHECK_INT(speed.items, 80000);
+	CHECK_INT(speed.ms, 123456);
 	CHECK_INT(ledger_act_state(f.ledger, 1, "subscribe", "INBOX"), ACT_DONE);
 	CHECK_INT(ledger_act_state(f.ledger, 1, "subscribe", "Sent"), ACT_FAILED);
 	CHECK_INT(ledger_act_state(f.ledger, 2, "subscribe", "Sent"), -1);
