@@ -197,6 +197,33 @@ def test_check_names_each_fault(bench):
     check_equal(world.write_commands(), [], "commands that write")
 
 
+@test(timeout=60)
+def test_check_tells_as_it_goes(bench):
+    """A mailbox's verdict comes when it ends; servers are told once, faults once more at the end."""
+    world = World(bench, users=6)
+    world.haul.write("users.csv", "".join(
+        "u%d;%s\n" % (n, "wrong" if n in (2, 5) else "secret") for n in range(1, 7)))
+    world.source.control("rule", rule={"command": "*", "user": "u6", "action": "stall",
+                                       "name": "u6"})
+    process = world.haul.spawn("check", "PROFILE")
+    wait_for(lambda: len(re.findall(r"^(ok|FAULT) ", process.output(), re.M)) == 5, 20,
+             "five verdicts before the sixth mailbox has answered")
+    check("u6 -> u6" not in process.output(), process.output())
+    world.source.control("lift", name="u6")
+    process.signal(signal.SIGKILL)
+    process.wait(10)
+    world.haul.write("users.csv", "".join(
+        "u%d;%s\n" % (n, "wrong" if n in (2, 5) else "secret") for n in range(1, 6)))
+    text = world.call("check", "PROFILE", expect=ACCOUNTS)
+    for label in "source offers", "target offers", "source login":
+        check_equal(text.count("    %s " % label), 1, label)
+    first, last = text.split("\n2 with a fault: 2 auth\n")
+    check_equal(sorted(re.findall(r"^FAULT .*$", first, re.M)),
+                re.findall(r"^FAULT .*$", last, re.M), "faults, and once more")
+    check_in("5 accounts, 2 with a fault; 54 messages", last)
+    check(re.search(r"^ok +u1 -> u1  18 messages, ", first, re.M), first)
+
+
 # --- a run and those who watch it
 
 @test(timeout=90)
@@ -356,7 +383,7 @@ def test_beside_a_run(bench):
     check_in("2 accounts, 0 with a fault", world.call("check", "PROFILE"))
     check_in("resolved between runs", world.call("held", "PROFILE", "--as", "send", "--only", "*",
                                                  expect=CANNOT))
-    world.call("retry", "PROFILE")
+    check_in("0 failed items and 0 failed accounts are tried again", world.call("retry", "PROFILE"))
     watcher = haul.spawn("run", "PROFILE")
     wait_for(lambda: "at work already" in watcher.output(), 20, "the watcher")
     watcher.signal(signal.SIGINT)
@@ -531,9 +558,9 @@ def test_reports_and_lists(bench):
     check_files_agree(haul, text, rows)
     check_lists(haul)
     check_equal(haul.call("retry", "PROFILE", "--reason", "quota").output().split(": ")[1],
-                "0 items will be tried again by the next run\n", "retry of another reason")
+                "0 items and 0 accounts will be tried again by the next run\n", "retry of another reason")
     target.control("content", content={})
-    check_in("1 items will be tried again", haul.call("retry", "PROFILE", "--only", "u*").output())
+    check_in("1 items and 0 accounts will be tried again", haul.call("retry", "PROFILE", "--only", "u*").output())
     haul.run()
     check_equal(haul.report()["totals"]["copied"], 6, "copied after the retry")
     check_equal(len(lying(target)["INBOX"]), 6, "on the target")
@@ -649,6 +676,29 @@ def check_lists(haul):
     for what in "users", "folders", "failed", "skipped":
         check_in("u1", haul.call("list", "PROFILE", what).output(), "list " + what)
     check_equal(haul.call("list", "PROFILE", "failed", "--only", "x*").output(), "", "list --only")
+
+
+@test(timeout=60)
+def test_failed_accounts(bench):
+    """Accounts that failed as a whole are listed first, and counted as what they are."""
+    world = World(bench, users=3)
+    world.haul.write("users.csv", "u1;secret\nu2;wrong\nu3;secret\n")
+    world.target.control("content", content={"refuse": [
+        {"pattern": "Message 301", "text": "refused by policy"}]})
+    world.call("run", "PROFILE", expect=ACCOUNTS)
+    lines = world.call("list", "PROFILE", "failed").splitlines()
+    check(lines[0].startswith("u2  account failed  auth  "), lines)
+    check(len(lines) > 1 and all(line.startswith("u3  ") for line in lines[1:]), lines)
+    rows = json.loads(world.call("list", "PROFILE", "failed", "--json"))
+    check_equal([(r["user"], r["folder"], r["uid"], r["size"], r["state"], r["reason"])
+                 for r in rows[:1]], [("u2", None, None, None, "failed", "auth")], "the account")
+    check_equal(len(rows), len(lines), "rows")
+    check_in("%d items and 1 accounts will be tried again by the next run" % (len(rows) - 1),
+             world.call("retry", "PROFILE"))
+    world.target.control("content", content={})
+    world.haul.write("users.csv", "u1;secret\nu2;secret\nu3;secret\n")
+    world.call("run", "PROFILE")
+    check_equal(world.call("list", "PROFILE", "failed"), "", "failed at the end")
 
 
 # --- held
