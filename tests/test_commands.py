@@ -148,6 +148,49 @@ def test_words(bench):
         check("\x1b" not in err, "a control byte of an argument is printed")
 
 
+@test(timeout=60)
+def test_output_that_nobody_takes(bench):
+    """A reader that leaves is no error; a disk that is full is one, and is named."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    many_accounts(world.haul, 100, 20)
+    env = world.haul.environment()
+    for words in ("report",), ("report", "--format", "json"), ("list", "folders"), ("status",):
+        args = [world.haul.binary, words[0], world.haul.profile, *words[1:]]
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(args, stdout=write, stderr=subprocess.PIPE, env=env, check=False)
+        os.close(write)
+        check_equal((done.returncode, done.stderr), (0, b""), "no reader of " + " ".join(words))
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, env=env, check=False)
+        check_equal(done.returncode, CANNOT, "a full disk for " + " ".join(words))
+        check(re.fullmatch(rb"mailhaul: the output cannot be written.*\n", done.stderr),
+              done.stderr)
+        check(words[0] != "status" or b"No space left" in done.stderr, done.stderr)
+
+
+@test(timeout=60)
+def test_profile_for_a_command(bench):
+    """Who forgets the command is told what there is."""
+    world = World(bench)
+    _, err = plain_run(world.haul.profile, expect=USAGE)
+    check_in("is a profile, not a command: mailhaul status %s, or mailhaul run %s" % (
+        (world.haul.profile,) * 2), err)
+    _, err = plain_run(world.haul.dir, expect=USAGE)
+    check_in("there is no command", err)
+
+
+@test(timeout=60)
+def test_texts_name_a_host_once(bench):
+    """What a connection says of itself is not said again around it."""
+    world = World(bench)
+    world.haul.options["source"]["port"] = 9
+    world.haul.save()
+    text = world.call("check", "PROFILE", expect=ACCOUNTS)
+    check(re.search(r"^FAULT +u1 -> u1  \w+: source: 127\.0\.0\.1:9: ", text, re.M), text)
+
+
 # --- nothing is written
 
 @test(timeout=60)
@@ -1016,6 +1059,36 @@ def test_profile_commands(bench):
     check_in("admin_user = boss", out)
     check("geheim" not in out, "a password is printed")
     check_in("settle_wait = 10s", out)
+
+
+@test(timeout=60)
+def test_profile_check_secrets(bench):
+    """Files and variables with passwords are looked at: there, private, not empty; each with its
+    line. The state in force is shown."""
+    world = World(bench)
+    haul = world.haul
+    for side, spec in ("source", "file:none.secret"), ("target", "env:MH_TEST_UNSET"):
+        haul.options[side].update(auth="master", admin_user="boss", admin_password=spec)
+    haul.save()
+    with open(haul.profile) as f:
+        lines = f.read().splitlines()
+    place = {n: spec for n, line in enumerate(lines, 1) for spec in (line,)
+             if line.startswith("admin_password")}
+    text = world.call("profile", "check", "PROFILE", expect=USAGE)
+    (first, second) = sorted(place)
+    check(re.search(r"p1\.ini:%d: \[source\] admin_password: .*none\.secret: No such file" % first,
+                    text), text)
+    check_in("p1.ini:%d: [target] admin_password: the variable MH_TEST_UNSET is not set" % second,
+             text)
+    path = haul.write("none.secret", "geheim\n")
+    os.chmod(path, 0o644)
+    env = {"MH_TEST_UNSET": "x"}
+    text = haul.call("profile", "check", "PROFILE", expect=USAGE, env=env).output()
+    check_in("is open to others (mode 0644): chmod 600 it", text)
+    check("geheim" not in text and "target" not in text, text)
+    os.chmod(path, 0o600)
+    check_in("no faults, 1 users", haul.call("profile", "check", "PROFILE", env=env).output())
+    check_in("; state in force: %s\n" % haul.state, world.call("profile", "show", "PROFILE"))
 
 
 @test(timeout=60)

@@ -59,6 +59,18 @@ side_init(struct job *job, bool source)
 			job->config->target_admin, user->password);
 }
 
+/* What a connection says of itself begins with its host already. */
+static int
+name_side(const struct job *job, const struct side *side, struct err *err)
+{
+	const char *name = side == &job->source ? "source" : "target", *host = side->endpoint.host;
+	const char *at = err->text[0] == '[' ? err->text + 1 : err->text;
+
+	if (strncmp(at, host, strlen(host)) == 0)
+		return err_context(err, "%s", name);
+	return err_context(err, "%s %s", name, host);
+}
+
 int
 side_open(struct job *job, struct side *side, struct err *err)
 {
@@ -76,8 +88,7 @@ side_open(struct job *job, struct side *side, struct err *err)
 	env.log = job->log;
 	env.account = job->name;
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
-		return err_context(err, "%s %s", side == &job->source ? "source" : "target",
-			side->endpoint.host);
+		return name_side(job, side, err);
 	return 0;
 }
 
