@@ -148,6 +148,49 @@ def test_words(bench):
         check("\x1b" not in err, "a control byte of an argument is printed")
 
 
+@test(timeout=60)
+def test_output_that_nobody_takes(bench):
+    """A reader that leaves is no error; a disk that is full is one, and is named."""
+    world = World(bench)
+    world.call("run", "PROFILE")
+    many_accounts(world.haul, 100, 20)
+    env = world.haul.environment()
+    for words in ("report",), ("report", "--format", "json"), ("list", "folders"), ("status",):
+        args = [world.haul.binary, words[0], world.haul.profile, *words[1:]]
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(args, stdout=write, stderr=subprocess.PIPE, env=env, check=False)
+        os.close(write)
+        check_equal((done.returncode, done.stderr), (0, b""), "no reader of " + " ".join(words))
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, env=env, check=False)
+        check_equal(done.returncode, CANNOT, "a full disk for " + " ".join(words))
+        check(re.fullmatch(rb"mailhaul: the output cannot be written.*\n", done.stderr),
+              done.stderr)
+        check(words[0] != "status" or b"No space left" in done.stderr, done.stderr)
+
+
+@test(timeout=60)
+def test_profile_for_a_command(bench):
+    """Who forgets the command is told what there is."""
+    world = World(bench)
+    _, err = plain_run(world.haul.profile, expect=USAGE)
+    check_in("is a profile, not a command: mailhaul status %s, or mailhaul run %s" % (
+        (world.haul.profile,) * 2), err)
+    _, err = plain_run(world.haul.dir, expect=USAGE)
+    check_in("there is no command", err)
+
+
+@test(timeout=60)
+def test_texts_name_a_host_once(bench):
+    """What a connection says of itself is not said again around it."""
+    world = World(bench)
+    world.haul.options["source"]["port"] = 9
+    world.haul.save()
+    text = world.call("check", "PROFILE", expect=ACCOUNTS)
+    check(re.search(r"^FAULT +u1 -> u1  \w+: source: 127\.0\.0\.1:9: ", text, re.M), text)
+
+
 # --- nothing is written
 
 @test(timeout=60)
@@ -203,28 +246,30 @@ def test_check_names_messages_too_large(bench):
     failed; those that the profile leaves out are not."""
     world = World(bench, users=2, capabilities=CAPABILITIES + ["APPENDLIMIT=1000"])
     for words in ("check", "PROFILE"), ("run", "PROFILE", "--dry-run"):
-        check_equal(world.call(*words).count("largest message 1.0 kB; 0 messages are larger"), 2,
-                    "words of " + words[0])
+        check("larger than" not in world.call(*words), "words of " + words[0])
     large = {"text": plain(900, 3000).body.decode("latin-1"), "date": 1420452000}
     world.source.control("add", user="u1", folder="Sent", messages=[large])
     world.source.control("add", user="u2", folder="INBOX", messages=[
         dict(large, date=1420452000 + 86400 * n) for n in range(23)])
     for words in ("check", "PROFILE"), ("run", "PROFILE", "--dry-run"):
         text = world.call(*words)
-        check_in("largest message 1.0 kB; 1 messages are larger\n"
-                 "    too large       Sent, UID 7, 3.", text)
-        check_in("largest message 1.0 kB; 23 messages are larger\n"
-                 "    too large       INBOX, UID 13, 3.", text)
+        check_in("    largest message 1.0 kB\n", text)
+        check(re.search("u1 -> u1  .*, 1 larger than the target takes\n"
+                        "(?:    (?:source|target|largest).*\n)*"
+                        "    too large       Sent, UID 7, 3.", text), text)
+        check(re.search("u2 -> u2  .*, 23 larger than the target takes\n"
+                        "(?:    (?:source|target|largest).*\n)*"
+                        "    too large       INBOX, UID 13, 3.", text), text)
         check_in("\n                    INBOX, UID 32, 3.", text)
         check_in("\n                    and 3 more\n", text)
         check("UID 33" not in text, text)
     world.haul.options["run"]["before"] = "2015-01-15"
     world.haul.save()
-    check_in("1.0 kB; 10 messages are larger", world.call("check", "PROFILE"))
+    check_in(", 10 larger than the target takes", world.call("check", "PROFILE"))
     world.haul.options["run"].pop("before")
     world.haul.save()
     world.haul.run(expect=ITEMS)
-    check_in("1.0 kB; 23 messages are larger", world.call("check", "PROFILE"))
+    check_in(", 23 larger than the target takes", world.call("check", "PROFILE"))
     check_equal(world.source.violations() + world.target.violations(), [], "violations")
 
 
@@ -241,7 +286,7 @@ def test_check_counts_where_sizes_are_not_told(bench):
         target.control("quota", user="u1", value=quota)
         text = haul.call("check", "PROFILE", expect=0 if verdict == "ok " else ACCOUNTS).output()
         check(re.search("^" + verdict, text, re.M), text)
-        shown = int(re.search("; 30 messages, ([0-9]+) kB", text).group(1))
+        shown = int(re.search("30 messages, ([0-9]+) kB", text).group(1))
         check(abs(shown - size / 1024) <= 1, text)
     check_in("%d are left to copy" % size, text)
 
@@ -289,12 +334,38 @@ def test_check_tells_the_time_by_the_last_run(bench):
     check(ms >= 45 * 50 and items == 45, "%d ms for %d messages" % (ms, items))
     for _ in range(2):
         text = world.call("check", "PROFILE")
-        times = re.findall(r"^    time            about 00:(\d\d) at the speed of the last run$",
+        times = re.findall(r"^ok +(u\d) -> .*, about 00:(\d\d) at the speed of the last run$",
                            text, re.M)
-        check_equal(len(times), 1, "times in\n" + text)  # nothing is left of u1
-        check(ms / 1000 <= int(times[0]) <= 2 * ms / 1000 + 1, text)
-        check(text.index("time   ") > text.index("u2 -> u2"), text)
+        check_equal([user for user, _ in times], ["u2"], "times")  # nothing is left of u1
+        check(ms / 1000 <= int(times[0][1]) <= 2 * ms / 1000 + 1, text)
         world.call("run", "PROFILE", "--only", "u1")
+
+
+@test(timeout=60)
+def test_check_tells_as_it_goes(bench):
+    """A mailbox's verdict comes when it ends; servers are told once, faults once more at the end."""
+    world = World(bench, users=6)
+    world.haul.write("users.csv", "".join(
+        "u%d;%s\n" % (n, "wrong" if n in (2, 5) else "secret") for n in range(1, 7)))
+    world.source.control("rule", rule={"command": "*", "user": "u6", "action": "stall",
+                                       "name": "u6"})
+    process = world.haul.spawn("check", "PROFILE")
+    wait_for(lambda: len(re.findall(r"^(ok|FAULT) ", process.output(), re.M)) == 5, 20,
+             "five verdicts before the sixth mailbox has answered")
+    check("u6 -> u6" not in process.output(), process.output())
+    world.source.control("lift", name="u6")
+    process.signal(signal.SIGKILL)
+    process.wait(10)
+    world.haul.write("users.csv", "".join(
+        "u%d;%s\n" % (n, "wrong" if n in (2, 5) else "secret") for n in range(1, 6)))
+    text = world.call("check", "PROFILE", expect=ACCOUNTS)
+    for label in "source offers", "target offers", "source login":
+        check_equal(text.count("    %s " % label), 1, label)
+    first, last = text.split("\n2 with a fault: 2 auth\n")
+    check_equal(sorted(re.findall(r"^FAULT .*$", first, re.M)),
+                re.findall(r"^FAULT .*$", last, re.M), "faults, and once more")
+    check_in("5 accounts, 2 with a fault; 54 messages", last)
+    check(re.search(r"^ok +u1 -> u1  18 messages, ", first, re.M), first)
 
 
 # --- a run and those who watch it
@@ -456,7 +527,7 @@ def test_beside_a_run(bench):
     check_in("2 accounts, 0 with a fault", world.call("check", "PROFILE"))
     check_in("resolved between runs", world.call("held", "PROFILE", "--as", "send", "--only", "*",
                                                  expect=CANNOT))
-    world.call("retry", "PROFILE")
+    check_in("0 failed items and 0 failed accounts are tried again", world.call("retry", "PROFILE"))
     watcher = haul.spawn("run", "PROFILE")
     wait_for(lambda: "at work already" in watcher.output(), 20, "the watcher")
     watcher.signal(signal.SIGINT)
@@ -631,9 +702,9 @@ def test_reports_and_lists(bench):
     check_files_agree(haul, text, rows)
     check_lists(haul)
     check_equal(haul.call("retry", "PROFILE", "--reason", "quota").output().split(": ")[1],
-                "0 items will be tried again by the next run\n", "retry of another reason")
+                "0 items and 0 accounts will be tried again by the next run\n", "retry of another reason")
     target.control("content", content={})
-    check_in("1 items will be tried again", haul.call("retry", "PROFILE", "--only", "u*").output())
+    check_in("1 items and 0 accounts will be tried again", haul.call("retry", "PROFILE", "--only", "u*").output())
     haul.run()
     check_equal(haul.report()["totals"]["copied"], 6, "copied after the retry")
     check_equal(len(lying(target)["INBOX"]), 6, "on the target")
@@ -749,6 +820,29 @@ def check_lists(haul):
     for what in "users", "folders", "failed", "skipped":
         check_in("u1", haul.call("list", "PROFILE", what).output(), "list " + what)
     check_equal(haul.call("list", "PROFILE", "failed", "--only", "x*").output(), "", "list --only")
+
+
+@test(timeout=60)
+def test_failed_accounts(bench):
+    """Accounts that failed as a whole are listed first, and counted as what they are."""
+    world = World(bench, users=3)
+    world.haul.write("users.csv", "u1;secret\nu2;wrong\nu3;secret\n")
+    world.target.control("content", content={"refuse": [
+        {"pattern": "Message 301", "text": "refused by policy"}]})
+    world.call("run", "PROFILE", expect=ACCOUNTS)
+    lines = world.call("list", "PROFILE", "failed").splitlines()
+    check(lines[0].startswith("u2  account failed  auth  "), lines)
+    check(len(lines) > 1 and all(line.startswith("u3  ") for line in lines[1:]), lines)
+    rows = json.loads(world.call("list", "PROFILE", "failed", "--json"))
+    check_equal([(r["user"], r["folder"], r["uid"], r["size"], r["state"], r["reason"])
+                 for r in rows[:1]], [("u2", None, None, None, "failed", "auth")], "the account")
+    check_equal(len(rows), len(lines), "rows")
+    check_in("%d items and 1 accounts will be tried again by the next run" % (len(rows) - 1),
+             world.call("retry", "PROFILE"))
+    world.target.control("content", content={})
+    world.haul.write("users.csv", "u1;secret\nu2;secret\nu3;secret\n")
+    world.call("run", "PROFILE")
+    check_equal(world.call("list", "PROFILE", "failed"), "", "failed at the end")
 
 
 # --- held
@@ -1069,6 +1163,36 @@ def test_profile_commands(bench):
     check_in("admin_user = boss", out)
     check("geheim" not in out, "a password is printed")
     check_in("settle_wait = 10s", out)
+
+
+@test(timeout=60)
+def test_profile_check_secrets(bench):
+    """Files and variables with passwords are looked at: there, private, not empty; each with its
+    line. The state in force is shown."""
+    world = World(bench)
+    haul = world.haul
+    for side, spec in ("source", "file:none.secret"), ("target", "env:MH_TEST_UNSET"):
+        haul.options[side].update(auth="master", admin_user="boss", admin_password=spec)
+    haul.save()
+    with open(haul.profile) as f:
+        lines = f.read().splitlines()
+    place = {n: spec for n, line in enumerate(lines, 1) for spec in (line,)
+             if line.startswith("admin_password")}
+    text = world.call("profile", "check", "PROFILE", expect=USAGE)
+    (first, second) = sorted(place)
+    check(re.search(r"p1\.ini:%d: \[source\] admin_password: .*none\.secret: No such file" % first,
+                    text), text)
+    check_in("p1.ini:%d: [target] admin_password: the variable MH_TEST_UNSET is not set" % second,
+             text)
+    path = haul.write("none.secret", "geheim\n")
+    os.chmod(path, 0o644)
+    env = {"MH_TEST_UNSET": "x"}
+    text = haul.call("profile", "check", "PROFILE", expect=USAGE, env=env).output()
+    check_in("is open to others (mode 0644): chmod 600 it", text)
+    check("geheim" not in text and "target" not in text, text)
+    os.chmod(path, 0o600)
+    check_in("no faults, 1 users", haul.call("profile", "check", "PROFILE", env=env).output())
+    check_in("; state in force: %s\n" % haul.state, world.call("profile", "show", "PROFILE"))
 
 
 @test(timeout=60)

@@ -34,11 +34,17 @@ extern const char *const cli_reserved[];
 /* Prints "mailhaul: TEXT" to stderr; the exit code that goes with it. */
 int cli_fail(const struct err *err);
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* True when nobody reads standard output any more: `report | head`. */
+bool cli_reader_left(void);
+/* Writes what standard output still holds. A result that could not be printed is no result: that is
+ * said, and the code is not 0 then. */
+int cli_flush(int code);
 /* Text of others to a stream, made safe for a terminal. NULL prints nothing. */
 void cli_put(FILE *out, const char *text);
 
 /* Each prints its own errors, all of them, and returns 0 or the exit code. */
 int cli_load_profile(const char *name, struct profile **profile_r);
+int cli_check_secrets(const struct profile *profile);
 int cli_load_users(const struct profile *profile, const char *file, struct users *users_r);
 /* A glob of --only that matches nobody is a mistake, not a run without mailboxes. */
 int cli_check_only(const struct args *args, const struct users *users);

@@ -1,7 +1,10 @@
 /* common.c - what the subcommands share: errors in one form, loading what they need. */
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "report/report.h"
@@ -20,6 +23,35 @@ cli_put(FILE *out, const char *text)
 	text_sanitize(&safe, text, strlen(text));
 	fputs(str_get(&safe), out);
 	str_clear(&safe);
+}
+
+bool
+cli_reader_left(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+int
+cli_flush(int code)
+{
+	struct err err = { 0 };
+	int saved = 0;
+
+	if (fflush(stdout) != 0)
+		saved = errno;
+	else if (!ferror(stdout))
+		return code;
+	/* Who stopped reading has what he wanted. */
+	if (cli_reader_left())
+		return code;
+	if (saved != 0)
+		err_errno(&err, ERR_DISK, saved, "the output cannot be written");
+	else
+		err_set(&err, ERR_DISK, "the output cannot be written");
+	cli_fail(&err);
+	return code == RUNNER_DONE ? RUNNER_CANNOT : code;
 }
 
 int
@@ -78,6 +110,20 @@ cli_load_profile(const char *name, struct profile **profile_r)
 
 	str_init(&faults, FAULTS_MAX);
 	if (profile_load(name, profile_r, &faults, &err) < 0)
+		code = print_faults(&faults, &err);
+	str_clear(&faults);
+	return code;
+}
+
+int
+cli_check_secrets(const struct profile *profile)
+{
+	struct err err = { 0 };
+	struct str faults;
+	int code = 0;
+
+	str_init(&faults, FAULTS_MAX);
+	if (profile_check_secrets(profile, &faults, &err) < 0)
 		code = print_faults(&faults, &err);
 	str_clear(&faults);
 	return code;

@@ -204,6 +204,34 @@ item_rows(struct lister *lister, const struct ledger_account *account, struct er
 		       : 0;
 }
 
+/* One that failed as a whole has no items that say so: a row of the same members, without folder,
+ * UID and size. */
+static void
+account_row(struct lister *lister, const struct ledger_account *account)
+{
+	json_t *object;
+
+	if (lister->args->json) {
+		object = json_object();
+		set_text(object, "user", account->source_user);
+		set_text(object, "folder", NULL);
+		json_object_set_new(object, "uid", json_null());
+		json_object_set_new(object, "size", json_null());
+		set_text(object, "state", item_state_name(ITEM_FAILED));
+		set_text(object, "reason", reason_name(account->reason));
+		set_text(object, "text", account->text);
+		put_object(lister, object);
+		return;
+	}
+	cli_put(stdout, account->source_user);
+	printf("  account failed  %s", reason_name(account->reason));
+	if (account->text != NULL) {
+		fputs("  ", stdout);
+		cli_put(stdout, account->text);
+	}
+	putchar('\n');
+}
+
 static const struct {
 	const char *name;
 	int (*rows)(struct lister *lister, const struct ledger_account *account, struct err *err);
@@ -225,6 +253,11 @@ print_list(struct lister *lister, size_t which, struct err *err)
 
 	if (ledger_accounts(lister->ledger, &accounts, &count, err) < 0)
 		return -1;
+	for (size_t i = 0; i < count && lister->state == ITEM_FAILED; i++) {
+		if (accounts[i].state == ACCOUNT_FAILED &&
+			is_wanted(lister, accounts[i].source_user))
+			account_row(lister, &accounts[i]);
+	}
 	for (size_t i = 0; i < count && ret == 0 && !ferror(stdout); i++) {
 		if (is_wanted(lister, accounts[i].source_user))
 			ret = lists[which].rows(lister, &accounts[i], err);
@@ -266,7 +299,9 @@ const struct subcommand cmd_list = {
 	.name = "list",
 	.usage = "PROFILE users|folders|failed|skipped|held [--only GLOB]... [--json]",
 	.summary = "rows of the ledger",
-	.help = "",
+	.help = "  failed: accounts that failed as a whole first, then items; in JSON an "
+		"account's\n"
+		"  folder, uid and size are null\n",
 	.options = ARGS_JSON | ARGS_ONLY,
 	.words_min = 2,
 	.words_max = 2,

@@ -3,7 +3,9 @@
 #include "config.h"
 #endif
 #include <locale.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/die.h"
 #include "cli/cli.h"
@@ -77,6 +79,22 @@ run_command(const struct subcommand *command, int argc, char **argv)
 	return code;
 }
 
+/* A profile in the place of a command is what a screen would take; there is none yet. */
+static int
+no_command(const char *word)
+{
+	char *path = profile_path(word, NULL);
+	struct stat st;
+	bool there = path != NULL && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+
+	free(path);
+	if (there)
+		return cli_usage("%s is a profile, not a command: mailhaul status %s, or "
+				 "mailhaul run %s",
+			word, word, word);
+	return cli_usage("there is no command %s; see mailhaul --help", word);
+}
+
 static int
 dispatch(int argc, char **argv)
 {
@@ -96,7 +114,7 @@ dispatch(int argc, char **argv)
 		return help(argc - 2, argv + 2);
 	command = cli_find(argv[1]);
 	if (command == NULL)
-		return cli_usage("there is no command %s; see mailhaul --help", argv[1]);
+		return no_command(argv[1]);
 	return run_command(command, argc - 2, argv + 2);
 }
 
@@ -108,11 +126,7 @@ main(int argc, char **argv)
 	/* Only how wide characters are; numbers and dates stay as programs expect them. */
 	setlocale(LC_CTYPE, "");
 	runner_harden();
-	code = dispatch(argc, argv);
-	/* A result that could not be printed is no result; a reader that left early asked for it.
-	 */
-	if (fflush(stdout) != 0 && code == RUNNER_DONE)
-		code = RUNNER_CANNOT;
+	code = cli_flush(dispatch(argc, argv));
 	runner_soften();
 	die_report();
 	return code;

@@ -97,21 +97,29 @@ show(const char *name)
 	profile_show(profile, &text, true);
 	fwrite(str_get(&text), 1, text.len, stdout);
 	str_clear(&text);
+	/* A comment: what is printed can be loaded as it is. */
+	fputs("; state in force: ", stdout);
+	cli_put(stdout, profile->state_dir);
+	putchar('\n');
 	profile_free(&profile);
 	return code;
 }
 
+/* All faults in one pass: those of the passwords' places and those of the list. */
 static int
 check(const char *name)
 {
 	struct profile *profile = NULL;
 	struct users users = { 0 };
-	int code = cli_load_profile(name, &profile);
+	int code = cli_load_profile(name, &profile), list = 0;
 
 	if (code != 0)
 		return code;
+	code = cli_check_secrets(profile);
 	if (profile->users.file != NULL)
-		code = cli_load_users(profile, NULL, &users);
+		list = cli_load_users(profile, NULL, &users);
+	if (code == 0)
+		code = list;
 	if (code == 0) {
 		cli_put(stdout, profile->path);
 		printf(": no faults, %zu users\n", users.count);
@@ -213,8 +221,12 @@ const struct subcommand cmd_profile = {
 	.usage = "new|show|check|encrypt NAME",
 	.summary = "write a sample profile, show one, check one, encrypt its passwords",
 	.help = "  new      writes a commented sample to start from\n"
-		"  show     prints every option as it counts, passwords only as their kind\n"
-		"  check    names all faults of the profile and of its user list\n"
+		"  show     prints every option as it counts, passwords only as their kind, and "
+		"where\n"
+		"           the state lies\n"
+		"  check    names all faults of the profile, of its user list, and of the files "
+		"and\n"
+		"           variables that hold its passwords; runs no command and asks nobody\n"
 		"  encrypt  replaces plain admin passwords by enc:..., under a passphrase\n",
 	.options = 0,
 	.words_min = 2,

@@ -42,7 +42,8 @@ report(const struct args *args)
 		free(lock);
 		source.ledger = ledger;
 		source.profile = profile;
-		if (formats[i].write(&source, stdout, &err) < 0)
+		/* What standard output does not take is told at the end, for every command. */
+		if (formats[i].write(&source, stdout, &err) < 0 && err.code != ERR_DISK)
 			code = cli_fail(&err);
 	}
 	ledger_close(&ledger, NULL);

@@ -7,22 +7,24 @@
 #include "runner/client.h"
 #include "base/banned.h"
 
+typedef int change_fn(struct ledger *ledger, const char *glob, unsigned value,
+	struct ledger_changes *changes_r, struct err *err);
+
 /* Calls fn for each glob, or once with NULL, and adds up the rows it changed. */
 static int
-for_globs(struct ledger *ledger, const struct args *args, unsigned value,
-	int (*fn)(struct ledger *ledger, const char *glob, unsigned value, uint64_t *changed_r,
-		struct err *err),
-	uint64_t *total_r, struct err *err)
+for_globs(struct ledger *ledger, const struct args *args, unsigned value, change_fn *fn,
+	struct ledger_changes *total_r, struct err *err)
 {
 	size_t count = args->only_count == 0 ? 1 : args->only_count;
-	uint64_t changed;
+	struct ledger_changes changed = { 0 };
 
-	*total_r = 0;
+	memset(total_r, 0, sizeof *total_r);
 	for (size_t i = 0; i < count; i++) {
 		if (fn(ledger, args->only_count == 0 ? NULL : args->only[i], value, &changed, err) <
 			0)
 			return -1;
-		*total_r += changed;
+		total_r->items += changed.items;
+		total_r->accounts += changed.accounts;
 	}
 	return 0;
 }
@@ -30,14 +32,11 @@ for_globs(struct ledger *ledger, const struct args *args, unsigned value,
 /* Changes the ledger while no run is at work: under the profile's lock. Takes the lock. */
 static int
 change_ledger(const struct profile *profile, const struct args *args, struct lock **lock,
-	unsigned value,
-	int (*fn)(struct ledger *ledger, const char *glob, unsigned value, uint64_t *changed_r,
-		struct err *err),
-	const char *what)
+	unsigned value, change_fn *fn, const char *what)
 {
 	struct ledger *ledger = NULL;
 	struct err err = { 0 };
-	uint64_t changed = 0;
+	struct ledger_changes changed = { 0 };
 	int ret = runner_ledger(profile, LEDGER_READ, NULL, 0, &ledger, &err);
 
 	/* Looked at first, so that a profile that never ran gets no ledger by this. */
@@ -51,7 +50,10 @@ change_ledger(const struct profile *profile, const struct args *args, struct loc
 	lock_release(lock);
 	if (ret < 0)
 		return cli_fail(&err);
-	printf("%s: %" PRIu64 " items %s\n", profile->name, changed, what);
+	printf("%s: %" PRIu64 " items", profile->name, changed.items);
+	if (fn == ledger_retry)
+		printf(" and %" PRIu64 " accounts", changed.accounts);
+	printf(" %s\n", what);
 	return RUNNER_DONE;
 }
 
@@ -64,8 +66,6 @@ send_retry(const struct profile *profile, const struct args *args, unsigned reas
 
 	if (code == 0)
 		code = cli_command_only(engine, &command, args);
-	if (code == 0)
-		printf("%s: tried again by the run at work\n", profile->name);
 	engine_close(&engine);
 	return code;
 }
@@ -97,10 +97,10 @@ retry(const struct args *args)
 }
 
 static int
-resolve(struct ledger *ledger, const char *glob, unsigned value, uint64_t *changed_r,
+resolve(struct ledger *ledger, const char *glob, unsigned value, struct ledger_changes *changes_r,
 	struct err *err)
 {
-	return ledger_resolve_held(ledger, glob, (enum item_state)value, changed_r, err);
+	return ledger_resolve_held(ledger, glob, (enum item_state)value, changes_r, err);
 }
 
 static int
@@ -145,7 +145,7 @@ held(const struct args *args)
 const struct subcommand cmd_retry = {
 	.name = "retry",
 	.usage = "PROFILE [--only GLOB]... [--reason CODE]",
-	.summary = "try failed items again, in the run at work or in the next one",
+	.summary = "try failed items and accounts again, in the run at work or in the next one",
 	.help = "  --reason CODE  only those that failed for this reason, such as quota\n",
 	.options = ARGS_ONLY | ARGS_REASON,
 	.words_min = 1,

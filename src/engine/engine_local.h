@@ -39,7 +39,7 @@ int engine_local_join(struct engine *engine);
 /* For the runner: the place of the report, once written. */
 void engine_local_report(struct engine *engine, const char *path);
 
-/* The findings of TASK_CHECK and TASK_DRY, per account; valid after join. */
+/* The findings of TASK_CHECK and TASK_DRY, per account. */
 struct check_folder {
 	char *source, *target; /* as shown; target NULL when left out */
 	uint64_t messages, bytes;
@@ -68,6 +68,8 @@ struct check_account {
 	struct check_folder *folders;
 	size_t folder_count;
 };
-const struct check_account *engine_local_checks(struct engine *engine, size_t *count_r);
+/* Those of the account at this place of the list, counted from 0, once it has come to its end; false
+ * before that. What it points to is the engine's, until its close. */
+bool engine_local_check(struct engine *engine, size_t index, struct check_account *check_r);
 
 #endif

@@ -92,7 +92,6 @@ struct local {
 	struct event events[EVENTS_KEPT];
 	uint64_t event_seq; /* of the newest */
 	uint64_t next_command;
-	struct check_account *checks; /* handed out by engine_local_checks() */
 };
 
 /* local.c */

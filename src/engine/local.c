@@ -4,6 +4,8 @@
  * account that has to wait goes back and its worker takes another. The number of workers follows
  * CMD_JOBS. A ticker wakes the screens twice a second. All that a screen sees is copied under one
  * lock. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -430,8 +432,8 @@ command_accounts(struct local *local, const struct command *command, struct err 
 
 /* Failed items go from the ledger; accounts that had ended are worked on again. */
 static int
-command_retry(
-	struct local *local, const struct command *command, uint64_t *changed_r, struct err *err)
+command_retry(struct local *local, const struct command *command, struct ledger_changes *changes_r,
+	struct err *err)
 {
 	const char *glob = command->glob[0] != '\0' ? command->glob : NULL;
 	bool ended;
@@ -445,7 +447,7 @@ command_retry(
 	pthread_mutex_unlock(&local->lock);
 	if (ended)
 		return err_set(err, ERR_STATE_DIR, "the run has ended; retry is for the next one");
-	if (ledger_retry(local->config.ledger, glob, command->reason, changed_r, err) < 0)
+	if (ledger_retry(local->config.ledger, glob, command->reason, changes_r, err) < 0)
 		return -1;
 	pace_forgive(local->pace);
 	pthread_mutex_lock(&local->lock);
@@ -453,7 +455,7 @@ command_retry(
 		struct account *a = &local->accounts[i];
 		if (!matches(a, command))
 			continue;
-		a->again = a->again || (a->taken && *changed_r > 0);
+		a->again = a->again || (a->taken && changes_r->items > 0);
 		if (a->taken || (a->state != ACCOUNT_REMARKS && a->state != ACCOUNT_FAILED))
 			continue;
 		a->state = ACCOUNT_WAITING;
@@ -482,7 +484,9 @@ local_send(struct engine *engine, const struct command *command)
 {
 	struct local *local = (struct local *)(void *)engine;
 	struct err err = { 0 };
+	struct ledger_changes retried = { 0 };
 	uint64_t id, changed = 0;
+	char text[96] = "";
 
 	pthread_mutex_lock(&local->lock);
 	id = ++local->next_command;
@@ -507,12 +511,16 @@ local_send(struct engine *engine, const struct command *command)
 	}
 	pthread_cond_broadcast(&local->changed);
 	pthread_mutex_unlock(&local->lock);
-	if (command->kind == CMD_RETRY)
-		(void)command_retry(local, command, &changed, &err);
+	if (command->kind == CMD_RETRY && command_retry(local, command, &retried, &err) == 0) {
+		changed = retried.items + retried.accounts;
+		snprintf(text, sizeof text,
+			"%" PRIu64 " failed items and %" PRIu64 " failed accounts are tried again",
+			retried.items, retried.accounts);
+	}
 	if (err.code != ERR_NONE)
 		local_event(local, ENGINE_ANSWER, NULL, NULL, err.code, id, 0, err.text);
 	else
-		local_event(local, ENGINE_ANSWER, NULL, NULL, ERR_NONE, id, changed, "");
+		local_event(local, ENGINE_ANSWER, NULL, NULL, ERR_NONE, id, changed, text);
 	return id;
 }
 
@@ -539,7 +547,6 @@ free_local(struct local *local)
 		check_account_clear(&local->accounts[i].check);
 	}
 	free(local->accounts);
-	free(local->checks);
 	free(local->threads);
 	if (local->wake_fd >= 0)
 		close(local->wake_fd);
@@ -799,17 +806,25 @@ engine_local_report(struct engine *engine, const char *path)
 	local_wake(local);
 }
 
-const struct check_account *
-engine_local_checks(struct engine *engine, size_t *count_r)
+bool
+engine_local_check(struct engine *engine, size_t index, struct check_account *check_r)
 {
 	struct local *local = (struct local *)(void *)engine;
+	const struct account *account;
+	bool ended;
 
-	free(local->checks);
-	local->checks = xcalloc(local->account_count + 1, sizeof *local->checks);
-	for (size_t i = 0; i < local->account_count; i++) {
-		local->checks[i] = local->accounts[i].check;
-		local->checks[i].user = local->accounts[i].user;
+	if (index >= local->account_count)
+		return false;
+	account = &local->accounts[index];
+	/* The worker wrote its findings before it told the end, under this lock. */
+	pthread_mutex_lock(&local->lock);
+	ended = !account_state_open(account->state);
+	if (ended) {
+		*check_r = account->check;
+		check_r->user = account->user;
+		if (!check_r->ok && check_r->err.code == ERR_NONE)
+			check_r->err = account->err;
 	}
-	*count_r = local->account_count;
-	return local->checks;
+	pthread_mutex_unlock(&local->lock);
+	return ended;
 }

@@ -61,16 +61,20 @@ side_init(struct job *job, bool source)
 			job->config->target_admin, user->password);
 }
 
-/* The connector speaks of the mailbox; whose password it was, and whose limits, is said here. */
+/* The connector speaks of the mailbox; whose password it was, and whose limits, is said here. What
+ * a connection says of itself begins with its host already. */
 static int
 name_side(const struct job *job, const struct side *side, struct err *err)
 {
 	const struct endpoint *ep = &side->endpoint;
 	const char *name = side == &job->source ? "source" : "target";
+	const char *at = err->text[0] == '[' ? err->text + 1 : err->text;
 
 	if (ep->login != NULL && strcmp(ep->login, ep->user) != 0 && err->scope == SCOPE_ACCOUNT &&
 		!err_is_link(err->code))
 		return err_context(err, "%s %s (as %s)", name, ep->host, ep->login);
+	if (strncmp(at, ep->host, strlen(ep->host)) == 0)
+		return err_context(err, "%s", name);
 	return err_context(err, "%s %s", name, ep->host);
 }
 

@@ -10,6 +10,7 @@ src_profile_libprofile_a_SOURCES = \
 	src/profile/resolve.c \
 	src/profile/scan.c src/profile/scan.h \
 	src/profile/seal.c \
+	src/profile/secrets.c \
 	src/profile/show.c \
 	src/profile/tables.c
 

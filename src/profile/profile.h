@@ -131,6 +131,10 @@ typedef int profile_ask(void *context, const char *what, struct secret **secret_
 int profile_secret(const char *spec, const char *what, profile_ask *ask, void *context,
 	struct secret **secret_r, struct err *err);
 
+/* Whether the files and variables that the profile names as passwords are there, private and sound.
+ * Commands are not run, nobody is asked. -1: as profile_load(), each fault with its line. */
+int profile_check_secrets(const struct profile *profile, struct str *faults_r, struct err *err);
+
 /* "enc:v1:...": the secret under AES-256-GCM with a key from the passphrase. Takes a moment. */
 int profile_encrypt(const struct secret *secret, const struct secret *passphrase, struct str *out,
 	struct err *err);

@@ -242,6 +242,11 @@ reads_what_spreadsheets_write(void)
 	CHECK_ALL(cases);
 }
 
+#define FOREIGN_HEADER                                                                             \
+	"u.csv:1: this looks like a header with names that are not known: take it away, or name "  \
+	"the columns; known are user, password, name, target_user, target_password, source_host, " \
+	"target_host, groups\n"
+
 static void
 names_every_fault(void)
 {
@@ -285,6 +290,13 @@ names_every_fault(void)
 			"u.csv:1:20: the header names a column that is not known; known are user, "
 			"password, name, target_user, target_password, source_host, target_host, "
 			"groups\n" },
+		/* the header of another program; a row that only looks like one needs a header */
+		{ TEXT("Email,Password\na@x,1\n"), NULL, NULL, FOREIGN_HEADER },
+		{ TEXT("\xEF\xBB\xBF"
+		       "E-Mail Address;Display\na@x;1\n"),
+			NULL, NULL, FOREIGN_HEADER },
+		{ TEXT(" USERNAME \na\n"), NULL, NULL, FOREIGN_HEADER },
+		{ TEXT("login\tname\na\tA\n"), NULL, NULL, FOREIGN_HEADER },
 		{ TEXT("password;name\n1;A\n"), NULL, NULL,
 			"u.csv:1: the header has no column user\nu.csv:2: the user is missing\n" },
 		/* doubles: same user and host; one login at the target */

@@ -104,6 +104,26 @@ is_header(const struct csv_record *record)
 	return known >= 2;
 }
 
+/* The names that other programs give to such columns. Who exports a list gets one of them first; a
+ * user of that name would have to stand below a header of ours. */
+static bool
+is_foreign_header(const struct csv_record *record)
+{
+	static const char *const words[] = { "account", "address", "e-mail", "e-mail address",
+		"email", "email address", "full name", "login", "mail", "mailbox", "name",
+		"password", "user name", "user_name", "username" };
+	struct piece first;
+
+	if (record->count == 0)
+		return false;
+	first = strip(&record->cells[0].text);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strlen(words[i]) == first.len && text_ieqn(words[i], first.text, first.len))
+			return true;
+	}
+	return false;
+}
+
 static void
 fault_header(struct load *load, const struct csv_cell *cell, struct piece name)
 {
@@ -431,6 +451,10 @@ read_rows(struct load *load, struct csv *csv)
 		}
 		if (first && is_header(&record))
 			read_header(load, &record);
+		else if (first && is_foreign_header(&record))
+			faults_add(load->faults, record.line, 0,
+				"this looks like a header with names that are not known: take it "
+				"away, or name the columns; known are " KNOWN_COLUMNS);
 		else
 			read_row(load, &record);
 		first = false;

@@ -17,7 +17,7 @@ struct command {
 	enum item_state from; /* rows of this state */
 	unsigned reason;      /* and this reason; 0 = any */
 	enum item_state as;   /* get this state; 0 = are removed */
-	uint64_t changed;
+	struct ledger_changes changes;
 };
 
 /* A folder at work, read before anything is changed. */
@@ -148,7 +148,7 @@ command_place(
 	rows = (uint64_t)-delta.by_state[command->from];
 	if (rows == 0)
 		return 0;
-	command->changed += rows;
+	command->changes.items += rows;
 	if (change_rows(&ledger->db, command, place->folder, err) < 0 ||
 		delta_apply(ledger, place->folder, &delta, err) < 0)
 		return -1;
@@ -181,7 +181,7 @@ retry_accounts(struct ledger *ledger, struct command *command, struct err *err)
 	}
 	for (size_t i = 0; i < count && ret == 0; i++)
 		ret = reopen(db, ids[i], err);
-	command->changed += count;
+	command->changes.accounts += count;
 	free(ids);
 	return ret;
 }
@@ -206,30 +206,31 @@ apply_command(struct ledger *ledger, struct op *op, struct err *err)
 }
 
 static int
-run_command(struct ledger *ledger, struct command *command, uint64_t *changed_r, struct err *err)
+run_command(struct ledger *ledger, struct command *command, struct ledger_changes *changes_r,
+	struct err *err)
 {
 	if (ledger_call(ledger, apply_command, command, err) < 0)
 		return -1;
-	*changed_r = command->changed;
+	*changes_r = command->changes;
 	return 0;
 }
 
 int
-ledger_retry(struct ledger *ledger, const char *account_glob, unsigned reason, uint64_t *changed_r,
-	struct err *err)
+ledger_retry(struct ledger *ledger, const char *account_glob, unsigned reason,
+	struct ledger_changes *changes_r, struct err *err)
 {
 	struct command command = { .glob = account_glob, .from = ITEM_FAILED, .reason = reason };
 
-	return run_command(ledger, &command, changed_r, err);
+	return run_command(ledger, &command, changes_r, err);
 }
 
 int
 ledger_resolve_held(struct ledger *ledger, const char *account_glob, enum item_state as,
-	uint64_t *changed_r, struct err *err)
+	struct ledger_changes *changes_r, struct err *err)
 {
 	struct command command = { .glob = account_glob, .from = ITEM_HELD, .as = as };
 
 	if (as != 0 && as != ITEM_LANDED && as != ITEM_SKIPPED)
 		return err_set(err, ERR_USAGE, "held items can be landed, skipped or sent again");
-	return run_command(ledger, &command, changed_r, err);
+	return run_command(ledger, &command, changes_r, err);
 }

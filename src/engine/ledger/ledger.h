@@ -313,13 +313,18 @@ int ledger_totals(
 int ledger_open_batches(struct ledger *ledger, uint64_t account, uint64_t *batches_r,
 	uint64_t *items_r, struct err *err);
 
-/* Commands of the admin; each waits until durable and gives the number of rows changed.
- * account_glob matches source_user (NULL = all). A closed account that loses rows waits again;
- * ledger_retry() also opens (and counts) accounts that failed for this reason. */
+/* Commands of the admin; each waits until durable and tells what it changed. account_glob matches
+ * source_user (NULL = all). A closed account that loses rows waits again. */
+struct ledger_changes {
+	uint64_t items;
+	uint64_t accounts; /* that had failed as a whole */
+};
+/* Failed rows go, and accounts that failed are open again; reason 0 = any. */
 int ledger_retry(struct ledger *ledger, const char *account_glob, unsigned reason,
-	uint64_t *changed_r, struct err *err); /* failed rows go; reason 0 = any */
+	struct ledger_changes *changes_r, struct err *err);
+/* as: ITEM_LANDED, ITEM_SKIPPED; 0 = send again */
 int ledger_resolve_held(struct ledger *ledger, const char *account_glob, enum item_state as,
-	uint64_t *changed_r, struct err *err); /* as: ITEM_LANDED, ITEM_SKIPPED; 0 = send again */
+	struct ledger_changes *changes_r, struct err *err);
 
 /* The longest answer to a batch a host ever took (ms), for settle_wait. */
 void ledger_host_answer(struct ledger *ledger, const char *host, unsigned ms); /* queued */

@@ -417,23 +417,24 @@ static void
 retry(void)
 {
 	struct fixture f = { 0 };
-	uint64_t changed = 9;
+	struct ledger_changes changed = { 9, 9 };
 
 	begin_admin(&f);
 	CHECK_OK(ledger_retry(f.ledger, "eva*", 0, &changed, &err));
-	CHECK_INT(changed, 0);
+	CHECK_INT(changed.items, 0);
 	states_are(f.ledger, ACCOUNT_REMARKS, ACCOUNT_DONE);
 	CHECK_OK(ledger_retry(f.ledger, "b*", ERR_TOOBIG, &changed, &err));
-	CHECK_INT(changed, 1);
+	CHECK_INT(changed.items, 1);
 	states_are(f.ledger, ACCOUNT_REMARKS, ACCOUNT_WAITING);
 	counts_are(f.ledger, 2, 1, 0, 0);
 	ledger_account_state(f.ledger, 2, ACCOUNT_FAILED, 1, ERR_AUTH, "login refused");
 	CHECK_OK(ledger_retry(f.ledger, NULL, ERR_AUTH, &changed, &err));
-	CHECK_INT(changed, 1); /* the account */
+	CHECK_INT(changed.items, 0);
+	CHECK_INT(changed.accounts, 1);
 	states_are(f.ledger, ACCOUNT_REMARKS, ACCOUNT_WAITING);
 	ledger_account_state(f.ledger, 2, ACCOUNT_COPYING, 1, ERR_NONE, NULL);
 	CHECK_OK(ledger_retry(f.ledger, NULL, 0, &changed, &err));
-	CHECK_INT(changed, 2);
+	CHECK_INT(changed.items, 2);
 	states_are(f.ledger, ACCOUNT_WAITING, ACCOUNT_COPYING); /* a job at work goes on */
 	counts_are(f.ledger, 0, 0, 1, 1);
 	end(&f);
@@ -455,16 +456,16 @@ held(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct fixture f = { 0 };
 		struct ledger_item *rows;
-		uint64_t changed = 9;
+		struct ledger_changes changed = { 9, 9 };
 		size_t count;
 
 		begin_admin(&f);
 		CHECK_FAILS(ledger_resolve_held(f.ledger, NULL, ITEM_FAILED, &changed, &err),
 			ERR_USAGE, "held");
 		CHECK_OK(ledger_resolve_held(f.ledger, "bo", cases[i].as, &changed, &err));
-		CHECK_INT(changed, 0);
+		CHECK_INT(changed.items, 0);
 		CHECK_OK(ledger_resolve_held(f.ledger, NULL, cases[i].as, &changed, &err));
-		CHECK_INT(changed, 1);
+		CHECK_INT(changed.items, 1);
 		counts_are(f.ledger, 1, 1, cases[i].held, cases[i].landed);
 		states_are(f.ledger, cases[i].state, ACCOUNT_DONE);
 		CHECK_OK(ledger_items(f.ledger, 1, ITEM_HELD, ITEM_HELD, 0, &rows, &count, &err));
