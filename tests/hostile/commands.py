@@ -121,6 +121,17 @@ def check_ends(table, setup, accounts, met):
         raise Failure("%d accounts ended otherwise:\n%s" % (len(wrong), "\n".join(wrong)))
 
 
+def check_stated(accounts, good_text):
+    """Each case ended as its `end` says; good_text(case, account) of what failed."""
+    wrong = ["%s: %s %s (%s), stated: %s %s" % (case, account["state"], account.get("reason"),
+                                               account.get("text"), *case.end)
+             for case, account in accounts.items()
+             if (account["state"], account.get("reason")) != case.end
+             or (account["state"] == "failed" and not good_text(case, account))]
+    if wrong:
+        raise Failure("%d accounts ended otherwise:\n%s" % (len(wrong), "\n".join(wrong)))
+
+
 def clean_run(bench, setup):
     """How often each command is sent in the first round, and in two: {side: {command: count}}"""
     stage = Stage(bench, [Case("clean")], **SETUPS[setup]())
