@@ -5,6 +5,7 @@ cases, as the first, second, ... of its kind refused once, and as refused for ev
 setup are mailboxes of one run. ENDS says how a case ends; where it says nothing, the account is
 done by itself in the same run."""
 
+import fnmatch
 import re
 from collections import Counter
 
@@ -12,6 +13,32 @@ from hostile.stage import Case, Stage
 from lib.bench import Failure
 
 ACTIONS = "no", "bad", "bye", "stall"
+
+# Commands that ask for this or that, by their arguments, as commands of their own.
+KINDS = {
+    "UID FETCH": {"scan": ["*RFC822.SIZE)"], "body": ["*BODY.PEEK*"]},
+    "LIST": {"folders": ['* "[*]"', "*SUBSCRIBED*"], "ids": ["*MAILBOXID*"],
+             "delimiter": ['* ""']},
+}
+
+
+def kind_of(command, args):
+    """"UID FETCH scan"; a command that stands for one thing is its own kind."""
+    for kind, globs in KINDS.get(command, {}).items():
+        if any(fnmatch.fnmatchcase(args, glob) for glob in globs):
+            return "%s %s" % (command, kind)
+    if command in KINDS:
+        raise Failure("%s%s is of no kind in KINDS" % (command, args))
+    return command
+
+
+def verb_of(kind):
+    """The command of a kind, and globs of its arguments."""
+    for command, kinds in KINDS.items():
+        if kind.startswith(command + " "):
+            return command, kinds[kind[len(command) + 1:]]
+    return kind, "*"
+
 
 PLAIN = {"capabilities": ["IMAP4REV1"], "capabilities_before": ["IMAP4REV1"],
          "greeting": "* OK ready\r\n", "caps_at_login": False}
@@ -42,19 +69,16 @@ ANY = r"\w+ \w+ "
 ONCE = [
     (ANY + r"(AUTHENTICATE|LOGIN) \d (no|bad)", ("failed", "auth")),
     (ANY + r"CAPABILITY \d no", ("failed", "refused")),
-    # one asks for the delimiter only
-    (r"plain \w+ LIST [134] no", ("done|failed", "None|refused")),
-    (r"rich \w+ LIST [2468] no", ("done", None)),  # asks for the folders' ids only
-    (ANY + r"LIST \d no", ("failed", "refused")),
+    (ANY + r"LIST folders \d no", ("failed", "refused")),  # done without ids or a delimiter
     (ANY + r"(SUBSCRIBE|UID STORE) \d (no|bad)", ("done with remarks", None)),
-    # a scan; a body is asked for again alone
-    (ANY + r"UID FETCH \d no", ("done|failed", "None|refused")),
+    (ANY + r"UID FETCH scan \d no", ("failed", "refused")),  # a body is asked for again
 ]
 ALWAYS = [
     (ANY + r"GREETING always (no|bad)", ("failed", "protocol")),
     (ANY + r"(AUTHENTICATE|LOGIN) always (no|bad)", ("failed", "auth")),
-    (ANY + r"(CAPABILITY|LIST|UID FETCH) always no", ("failed", "refused")),
-    (ANY + r"(CAPABILITY|LIST|UID FETCH|STARTTLS) always bad", ("failed", "bad")),
+    (ANY + r"(CAPABILITY|LIST folders|UID FETCH scan) always no", ("failed", "refused")),
+    (ANY + r"(CAPABILITY|LIST folders|UID FETCH \w+|STARTTLS) always bad", ("failed", "bad")),
+    (r"\w+ source UID FETCH body always no", ("done with remarks", None)),  # of each message
     (ANY + r"STARTTLS always no", ("failed", "tls")),
     (r"\w+ source EXAMINE always (no|bad)", ("failed", "nofolder")),
     (r"plain target SELECT always (no|bad)", ("failed", "nofolder")),  # UIDs cannot be learnt
@@ -65,9 +89,12 @@ ALWAYS = [
     (r"\w+ target (SUBSCRIBE|UID STORE) always (no|bad)", ("done with remarks", None)),
     (ANY + r"LOGOUT always \w+", ("done", None)),
     (ANY + r"GETQUOTAROOT always \w+", ("done", None)),  # asked once in a run
-    (ANY + r"[A-Z ]+ always bye", ("failed", "bye")),
-    (ANY + r"[A-Z ]+ always stall", ("failed", "timeout")),
+    (ANY + r"[A-Za-z ]+ always bye", ("failed", "bye")),
+    (ANY + r"[A-Za-z ]+ always stall", ("failed", "timeout")),
 ]
+
+
+IDLE = [(r"rich target NOOP \d \w+", ("done", None))]  # the link is made anew
 
 
 def stated(table, case, setup):
@@ -95,6 +122,17 @@ def check_ends(table, setup, accounts, met):
         raise Failure("%d accounts ended otherwise:\n%s" % (len(wrong), "\n".join(wrong)))
 
 
+def check_stated(accounts, good_text):
+    """Each case ended as its `end` says; good_text(case, account) of what failed."""
+    wrong = ["%s: %s %s (%s), stated: %s %s" % (case, account["state"], account.get("reason"),
+                                               account.get("text"), *case.end)
+             for case, account in accounts.items()
+             if (account["state"], account.get("reason")) != case.end
+             or (account["state"] == "failed" and not good_text(case, account))]
+    if wrong:
+        raise Failure("%d accounts ended otherwise:\n%s" % (len(wrong), "\n".join(wrong)))
+
+
 def clean_run(bench, setup):
     """How often each command is sent in the first round, and in two: {side: {command: count}}"""
     stage = Stage(bench, [Case("clean")], **SETUPS[setup]())
@@ -112,7 +150,8 @@ def clean_run(bench, setup):
 
 
 def counted(stage):
-    counts = {side: Counter(c["command"] for c in stage.log_of(stage.cases[0], side))
+    counts = {side: Counter(kind_of(c["command"], c["args"])
+                            for c in stage.log_of(stage.cases[0], side))
               for side in stage.servers}
     for commands in counts.values():
         commands["GREETING"] = commands["LOGIN"] + commands["AUTHENTICATE"]
@@ -121,22 +160,33 @@ def counted(stage):
 
 def command_case(side, command, action, **rule):
     times = "always" if rule.get("times") else rule.get("nth", 1)
+    verb, args = verb_of(command)
     case = Case("%s %s %s %s" % (side, command, times, action), side,
-                [dict(rule, command=command, action=action)])
+                [dict(rule, command=verb, args=args, action=action)])
     case.command, case.action = command, action
     return case
 
 
-def once(first, both, most):
-    """Each command of two clean rounds, refused once: the first `most` of its kind in each."""
+def once(first, both, most, in_turn=False):
+    """Each command of two clean rounds, refused once: the first `most` of its kind in each.
+    in_turn: each action at one of these moments only, the next one at the next."""
     cases = []
     for side, counts in both.items():
         for command, count in sorted(counts.items()):
             begun = first[side][command]
-            moments = {n for start in (0, begun) for n in range(start + 1, start + most + 1)}
-            cases += [command_case(side, command, action, nth=nth)
-                      for nth in sorted(moments) if nth <= count for action in ACTIONS]
+            moments = sorted({n for start in (0, begun) for n in range(start + 1, start + most + 1)
+                              if n <= count})
+            for k, action in enumerate(ACTIONS):
+                cases += [command_case(side, command, action, nth=nth) for nth in
+                          (moments[k % len(moments):][:1] if in_turn else moments)]
     return cases
+
+
+def without_cases(sent, cases):
+    """What was sent and lacks one of the four: [(side, command, action)]"""
+    have = {(case.side, case.command, case.action) for case in cases}
+    return sorted({(side, command, action) for side, counts in sent.items()
+                   for command in counts for action in ACTIONS} - have)
 
 
 def always(sent, without=None):
@@ -148,11 +198,24 @@ def always(sent, without=None):
             for action in ACTIONS]
 
 
-def run_once(bench, setup, most, stride=1):
-    """Two rounds with each command refused once, or every stride-th of these cases; the third
-    finds all whole. Where a message goes
+def idle_cases():
+    """NOOP, which is sent to a side that has waited for a minute."""
+    cases = []
+    for action in ACTIONS + ("garbage", "close"):
+        case = command_case("target", "NOOP", action)
+        case.rules.append(("source", {"command": "UID FETCH", "action": "stall", "seconds": 65,
+                                      "nth": 2}))
+        cases.append(case)
+    return cases
+
+
+def run_once(bench, setup, most, in_turn=False):
+    """Two rounds with each command refused once; the third finds all whole. Where a message goes
     with its neighbours in commands of their own, one that is sent again comes behind them."""
-    stage = Stage(bench, once(*clean_run(bench, setup), most)[::stride], **SETUPS[setup]())
+    first, both = clean_run(bench, setup)
+    stage = Stage(bench, once(first, both, most, in_turn), **SETUPS[setup]())
+    if without_cases(both, stage.cases):
+        raise Failure("commands without cases: %r" % without_cases(both, stage.cases))
     met = set()
     for change in False, True:
         if change:
@@ -188,6 +251,9 @@ def run_always(bench, setup, later):
     first, both = clean_run(bench, setup)
     stage = Stage(bench, always(both, first) if later else always(first), armed=not later,
                   **SETUPS[setup]())
+    missing = without_cases(both, always(first) + always(both, first))
+    if missing:
+        raise Failure("commands without cases: %r" % missing)
     if later:
         stage.run(expect=0)
         stage.change_source()

@@ -3,6 +3,7 @@
 A rule is a dict:
   command   canonical name ("UID FETCH", "APPEND", "GREETING"), a glob; GREETING and CONNECT stand
             for the moments before the first command
+  args      glob of what follows the command in its first line, or a list of them
   user, folder   globs, if the rule is for some only (folder: the selected one, or the argument)
   host      glob of the address that was connected to (config: address), for what comes before
             the login
@@ -37,6 +38,11 @@ import fnmatch
 import threading
 
 
+def fits(text, globs):
+    return any(fnmatch.fnmatchcase(text, glob)
+               for glob in ([globs] if isinstance(globs, str) else globs))
+
+
 class Rules:
     def __init__(self, rules):
         self.lock = threading.Lock()
@@ -54,7 +60,7 @@ class Rules:
         with self.lock:
             self.rules = [r for r in self.rules if r.get("name") != name]
 
-    def find(self, command, user, folder, host):
+    def find(self, command, user, folder, host, args=""):
         """The first rule whose turn it is; every rule that fits counts this command."""
         found = None
         with self.lock:
@@ -62,7 +68,8 @@ class Rules:
                 if not fnmatch.fnmatchcase(command, rule["command"].upper()) \
                         or not fnmatch.fnmatchcase(user, rule.get("user", "*")) \
                         or not fnmatch.fnmatchcase(folder, rule.get("folder", "*")) \
-                        or not fnmatch.fnmatchcase(host, rule.get("host", "*")):
+                        or not fnmatch.fnmatchcase(host, rule.get("host", "*")) \
+                        or not fits(args, rule.get("args", "*")):
                     continue
                 rule["seen"] += 1
                 first, times = rule.get("nth", 1), rule.get("times", 1)

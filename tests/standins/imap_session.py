@@ -129,7 +129,8 @@ class Session(Commands):
         if name in OF_A_FOLDER:
             argument = ARGUMENT.match(first, m.end())
             place = (argument.group(1) or argument.group(2)).decode("latin-1") if argument else ""
-        self.rule = self.server.rules.find(name, self.user, place, self.host)
+        self.rule = self.server.rules.find(name, self.user, place, self.host,
+                                           first[m.end():].decode("latin-1"))
         pieces = [first[m.end():]]
         try:
             self.read_literals(name, pieces, tag)
