@@ -250,6 +250,8 @@ put_faults(const struct examination *exam)
 		between = ", ";
 	}
 	putchar('\n');
+	if (findings->faults == findings->done)
+		return; /* nothing else stands above */
 	for (size_t i = 0; i < findings->count; i++) {
 		if (engine_local_check(exam->engine, i, &check) && !check.ok)
 			put_verdict(&check);
