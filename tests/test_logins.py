@@ -380,7 +380,7 @@ def test_check_stops_at_refused_logins_too(bench):
         faults = [line for line in process.output().splitlines() if line.startswith("FAULT ")]
         check_equal(len(faults), 60, "verdicts after %s" % before)
         check(all(" auth: " in line for line in faults), process.output())
-        check_in("in a row were refused", faults[-1])
+        check(sum("in a row were refused" in line for line in faults) >= 50, process.output())
         check(5 <= tried(source) - was[0] <= 8, "%d logins after %s" % (
             tried(source) - was[0], before))
         check_equal(tried(target) - was[1], 0, "logins at the target")
