@@ -25,8 +25,7 @@ struct engine_config {
 	enum engine_task task;
 	const char *const *only; /* globs over source users; none = all */
 	size_t only_count;
-	const char *const
-		*rebind; /* source users whose account is the ledger's, though it differs */
+	const char *const *rebind; /* source users whose account is the ledger's all the same */
 	size_t rebind_count;
 	unsigned jobs; /* 0 = the profile's */
 };
@@ -68,8 +67,8 @@ struct check_account {
 	struct check_folder *folders;
 	size_t folder_count;
 };
-/* Those of the account at this place of the list, counted from 0, once it has come to its end; false
- * before that. What it points to is the engine's, until its close. */
+/* Those of the account at this place of the list, counted from 0, once it has come to its end;
+ * false before that. What it points to is the engine's, until its close. */
 bool engine_local_check(struct engine *engine, size_t index, struct check_account *check_r);
 
 #endif
