@@ -10,7 +10,7 @@ src_connector_libconnector_a_SOURCES = \
 	src/connector/imap/store.c src/connector/imap/transport.c src/connector/imap/wire.c \
 	src/connector/imap/wire.h
 
-# Unit tests: the tokenizer, and whole sessions with a scripted server.
+# Unit tests: the tokenizer, the tables of codes and words, whole sessions with a scripted server.
 CONNECTOR_TEST_LIBS = src/connector/libconnector.a src/net/libnet.a src/mail/libmail.a \
 	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS)
 
@@ -18,6 +18,11 @@ check_PROGRAMS += src/connector/imap/test_wire
 UNIT_TESTS += src/connector/imap/test_wire
 src_connector_imap_test_wire_SOURCES = src/connector/imap/test_wire.c
 src_connector_imap_test_wire_LDADD = $(CONNECTOR_TEST_LIBS)
+
+check_PROGRAMS += src/connector/imap/test_codes
+UNIT_TESTS += src/connector/imap/test_codes
+src_connector_imap_test_codes_SOURCES = src/connector/imap/test_codes.c
+src_connector_imap_test_codes_LDADD = src/base/libbase.a
 
 check_PROGRAMS += src/connector/imap/test_imap
 UNIT_TESTS += src/connector/imap/test_imap
