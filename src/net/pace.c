@@ -204,9 +204,10 @@ static int
 refuse(const struct host *host, struct err *err)
 {
 	err_set(err, ERR_AUTH,
-		"%s:%u: %u logins in a row were refused, no more are tried, or the server may ban "
+		"%s:%u: %d logins in a row were refused, no more are tried, or the server may ban "
 		"this machine. Check the logins; if it is banned, allow %s there",
-		host->name, host->port, host->refused,
+		host->name, host->port,
+		PACE_AUTH_FAILURES, /* one text, also when some were on their way */
 		host->address[0] != '\0' ? host->address : "this machine's address");
 	err->scope = SCOPE_HOST;
 	return -1;
