@@ -94,38 +94,6 @@ known_rows(struct job *job, struct check_account *check, struct ledger_folder **
 	return 0;
 }
 
-/* Would a run refuse this target folder? As folders.c decides it: a folder that the ledger has is
- * ours, and so is one that another of its folders went into. */
-static int
-judge_folder(const struct job *job, const struct plan_folder *pf, const struct ledger_folder *rows,
-	size_t count, struct err *err)
-{
-	const struct ledger_folder *row = NULL;
-	bool ours = false;
-	uint64_t went;
-
-	for (size_t i = 0; i < count; i++) {
-		ours = ours || strcmp(rows[i].target_key, pf->target.key) == 0;
-		if (strcmp(rows[i].source_key, pf->source.key) == 0 && rows[i].gone_round == 0 &&
-			(row == NULL || rows[i].source_uidvalidity == pf->source.uidvalidity))
-			row = &rows[i];
-	}
-	went = row == NULL
-		       ? 0
-		       : row->counts.by_state[ITEM_LANDED] + row->counts.by_state[ITEM_VERIFIED];
-	if (went > 0 && !pf->exists)
-		return err_set(err, ERR_NAME,
-			"target folder %s, into which %llu messages went, is no longer there",
-			row->target_name, (unsigned long long)went);
-	if (row != NULL || ours || !pf->exists || pf->target.messages == 0 ||
-		job->run->existing == EXISTING_ADD)
-		return 0;
-	return err_set(err, ERR_NOTEMPTY,
-		"target folder %s holds %u messages that are not from here; existing = add in "
-		"[run] would add to them",
-		pf->target_name, (unsigned)pf->target.messages);
-}
-
 /* What stands against moving this account, if anything does. */
 static int
 verdict(struct job *job, struct check_account *check, const struct ledger_folder *rows,
@@ -135,7 +103,7 @@ verdict(struct job *job, struct check_account *check, const struct ledger_folder
 		check->quota_limit > check->quota_used ? check->quota_limit - check->quota_used : 0;
 
 	for (size_t i = 0; i < job->plan.work_count; i++)
-		if (judge_folder(job, &job->plan.folders[i], rows, count, err) < 0)
+		if (folders_judge(job, &job->plan.folders[i], rows, count, err) < 0)
 			return -1;
 	if (check->quota_limit != 0 && check->left_bytes > room)
 		return err_set(err, ERR_QUOTA,

@@ -64,33 +64,40 @@ make_plan(struct prepare *p, struct err *err)
 }
 
 static struct ledger_folder *
-row_of(struct prepare *p, const struct folder *source, bool same_uidvalidity)
+row_of(struct prepare *p, const struct folder *source)
 {
 	for (size_t i = 0; i < p->row_count; i++) {
 		struct ledger_folder *row = &p->rows[i];
-		bool same = row->source_uidvalidity == source->uidvalidity;
-		if (row_is_current(row, source) && same == same_uidvalidity && row->gone_round == 0)
+		if (row_is_current(row, source) && row->gone_round == 0 &&
+			row->source_uidvalidity == source->uidvalidity)
 			return row;
 	}
 	return NULL;
 }
 
-/* A target folder that an earlier row went into: what lies there is known. */
-static bool
-is_ours(const struct prepare *p, const char *target_key)
+int
+folders_judge(const struct job *job, const struct plan_folder *pf, const struct ledger_folder *rows,
+	size_t count, struct err *err)
 {
-	for (size_t i = 0; i < p->row_count; i++)
-		if (strcmp(p->rows[i].target_key, target_key) == 0)
-			return true;
-	return false;
-}
+	const struct ledger_folder *row = NULL;
+	bool ours = false;
+	uint64_t went;
 
-/* A target folder that is new to us and holds mail already. */
-static int
-check_foreign(struct prepare *p, const struct plan_folder *pf, struct err *err)
-{
-	if (!pf->exists || pf->target.messages == 0 || p->job->run->existing == EXISTING_ADD ||
-		is_ours(p, pf->target.key))
+	for (size_t i = 0; i < count; i++) {
+		ours = ours || strcmp(rows[i].target_key, pf->target.key) == 0;
+		if (strcmp(rows[i].source_key, pf->source.key) == 0 && rows[i].gone_round == 0 &&
+			(row == NULL || rows[i].source_uidvalidity == pf->source.uidvalidity))
+			row = &rows[i];
+	}
+	went = row == NULL
+		       ? 0
+		       : row->counts.by_state[ITEM_LANDED] + row->counts.by_state[ITEM_VERIFIED];
+	if (went > 0 && !pf->exists)
+		return err_set(err, ERR_NAME,
+			"target folder %s, into which %llu messages went, is no longer there",
+			row->target_name, (unsigned long long)went);
+	if (row != NULL || ours || !pf->exists || pf->target.messages == 0 ||
+		job->run->existing == EXISTING_ADD)
 		return 0;
 	return err_set(err, ERR_NOTEMPTY,
 		"target folder %s holds %u messages that are not from here; existing = add in "
@@ -98,27 +105,12 @@ check_foreign(struct prepare *p, const struct plan_folder *pf, struct err *err)
 		pf->target_name, (unsigned)pf->target.messages);
 }
 
-/* What is there and not ours is refused, or left alone and added to, as the profile says. */
 static int
 check_existing(struct prepare *p, struct err *err)
 {
-	struct job *job = p->job;
-
-	for (size_t i = 0; i < job->plan.work_count; i++) {
-		const struct plan_folder *pf = &job->plan.folders[i];
-		const struct ledger_folder *row = row_of(p, &pf->source, true);
-		if (row == NULL)
-			row = row_of(p, &pf->source, false);
-		if (row != NULL && !pf->exists &&
-			row->counts.by_state[ITEM_LANDED] + row->counts.by_state[ITEM_VERIFIED] > 0)
-			return err_set(err, ERR_NAME,
-				"target folder %s, into which %llu messages went, is no longer "
-				"there",
-				row->target_name,
-				(unsigned long long)row->counts.by_state[ITEM_LANDED]);
-		if (row == NULL && check_foreign(p, pf, err) < 0)
+	for (size_t i = 0; i < p->job->plan.work_count; i++)
+		if (folders_judge(p->job, &p->job->plan.folders[i], p->rows, p->row_count, err) < 0)
 			return -1;
-	}
 	return 0;
 }
 
@@ -185,7 +177,7 @@ plainer_name(struct prepare *p, struct plan_folder *pf, const struct err *why, u
 	pf->target_name = arena_show(arena, &pf->target);
 	job_note(job, pf->source_name, EVENT_NOTE, ERR_NAME, "goes into %s: %s", pf->target_name,
 		why->text);
-	return check_foreign(p, pf, err);
+	return folders_judge(p->job, pf, p->rows, p->row_count, err);
 }
 
 /* Gives what was refused for its name another one; *again_r: there is something to make. */
@@ -335,7 +327,7 @@ prepare_folder(
 {
 	struct job *job = p->job;
 	const struct folder *there = folder_list_find(&job->target_folders, pf->target.key);
-	struct ledger_folder *row = row_of(p, &pf->source, true);
+	struct ledger_folder *row = row_of(p, &pf->source);
 
 	wf->plan = pf;
 	wf->source = pf->source;
@@ -465,7 +457,9 @@ folders_prepare(struct job *job, struct err *err)
 		(void)err_context(err, "target");
 		goto out;
 	}
-	if (ledger_folders(job->ledger, job->account->id, &p.rows, &p.row_count, err) < 0 ||
+	/* A user that is new to the ledger has no rows; 0 would be all of them. */
+	if ((job->account->id != 0 && ledger_folders(job->ledger, job->account->id, &p.rows,
+					      &p.row_count, err) < 0) ||
 		renames_follow(&p, err) < 0 || make_plan(&p, err) < 0)
 		goto out;
 	ret = job->readonly ? 0 : prepare_writing(&p, err);

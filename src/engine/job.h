@@ -163,9 +163,16 @@ void side_clear(struct side *side);
 
 /* folders.c: the ledger's rows of the planned folders, renames, new UIDVALIDITYs. */
 int folders_prepare(struct job *job, struct err *err);
+/* What is there and not ours is refused, or left alone and added to, as the profile says; a folder
+ * of ours that is gone is not made again. rows: the ledger's, of this account: a folder that it has
+ * is ours, and so is one that another of its folders went into. */
+int folders_judge(const struct job *job, const struct plan_folder *pf,
+	const struct ledger_folder *rows, size_t count, struct err *err);
 void folders_clear(struct job *job);
 
 /* left.c: what is still to be copied. */
+/* Why the profile leaves a message out, or REASON_NONE. */
+unsigned left_out_reason(const struct profile_run *run, int64_t received, uint64_t size);
 /* Lists all planned folders of the source: fills left, left_bytes, too_large, large, and the bytes
  * of folders that came without. rows: the ledger's, of this account. */
 int left_list(struct job *job, struct check_account *check, const struct ledger_folder *rows,

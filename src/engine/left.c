@@ -24,13 +24,16 @@ struct listing {
 	uint64_t messages, bytes, all_bytes;
 };
 
-/* The reader's own rule. */
-static bool
-is_left_out(const struct profile_run *run, const struct item *item)
+unsigned
+left_out_reason(const struct profile_run *run, int64_t received, uint64_t size)
 {
-	return (item->received != ITEM_DATE_NONE &&
-		       (item->received < run->since || item->received >= run->before)) ||
-	       (run->max_size != 0 && item->size > run->max_size);
+	if (received != ITEM_DATE_NONE) {
+		if (received < run->since)
+			return REASON_SINCE;
+		if (received >= run->before)
+			return REASON_BEFORE;
+	}
+	return run->max_size != 0 && size > run->max_size ? REASON_MAX_SIZE : REASON_NONE;
 }
 
 static void
@@ -90,7 +93,7 @@ take_message(struct listing *l, const struct item *item)
 	uint64_t limit = l->check->append_limit;
 
 	l->all_bytes += item->size;
-	if (is_left_out(l->job->run, item))
+	if (left_out_reason(l->job->run, item->received, item->size) != REASON_NONE)
 		return;
 	if (limit != 0 && item->size > limit) {
 		if (!uidset_has(&l->there, item->uid))

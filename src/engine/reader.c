@@ -278,19 +278,6 @@ by_uid(const void *a, const void *b)
 	return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
-/* Why the profile leaves a message out, or REASON_NONE. */
-static unsigned
-filter(const struct profile_run *run, const struct scanned *s)
-{
-	if (s->received != ITEM_DATE_NONE) {
-		if (s->received < run->since)
-			return REASON_SINCE;
-		if (s->received >= run->before)
-			return REASON_BEFORE;
-	}
-	return run->max_size != 0 && s->size > run->max_size ? REASON_MAX_SIZE : REASON_NONE;
-}
-
 static void
 add_todo(struct reader *r, struct work_folder *wf, const struct scanned *s)
 {
@@ -312,7 +299,7 @@ static void
 scan_new(struct reader *r, struct work_folder *wf, const struct scanned *s, bool known)
 {
 	struct job *job = r->job;
-	unsigned reason = filter(job->run, s);
+	unsigned reason = left_out_reason(job->run, s->received, s->size);
 	struct item item = { .uid = s->uid, .received = s->received, .flags = s->flags };
 
 	if (!known) {
@@ -343,7 +330,8 @@ scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
 
 	if (item->state == ITEM_VANISHED ||
 		(item->state == ITEM_SKIPPED && item->reason >= REASON_SINCE &&
-			item->reason <= REASON_MAX_SIZE && filter(r->job->run, s) == REASON_NONE)) {
+			item->reason <= REASON_MAX_SIZE &&
+			left_out_reason(r->job->run, s->received, s->size) == REASON_NONE)) {
 		struct uidset set = { 0 };
 		uidset_add(&set, s->uid, s->uid);
 		ledger_items_remove(r->job->ledger, wf->row.id, &set);
