@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import pwd
 import pty
 import re
 import select
@@ -18,6 +19,7 @@ import termios
 import time
 
 from corpus.messages import plain
+from hostile.watch import no_secret
 from lib.bench import Failure, alive, wait_for
 from lib.haul import Haul
 from lib.testing import check, check_equal, check_in, mailhaul_binary, test
@@ -1122,6 +1124,103 @@ def test_progress_on_a_pipe(bench):
             line, text))
     check_in("100 %  2/2 accounts  36/36 items", text)
     check_in("report: %s/report.txt" % world.haul.logs()[-1], text)
+
+
+# --- secrets and foreign bytes
+
+@test(timeout=60)
+def test_typed_secrets(bench):
+    """`ask`: each is asked for by account and host, not shown, kept nowhere; without a terminal
+    nothing starts."""
+    words = {"source": "Getippt-eins-Wort", "target": "Getippt-zwei-Wort"}
+    ends = {side: Standin(bench, side, users={"u1": "secret"}, masters={"boss": word},
+                          accounts={"u1": {"folders": {"INBOX": {"messages": mails(1, 3)}}}}
+                          if side == "source" else {}) for side, word in words.items()}
+    by_admin = {"auth": "master", "admin_user": "boss", "admin_password": "ask"}
+    haul = Haul(bench, ends["source"], ends["target"], rows="u1\n", target_options=by_admin,
+                source_options=dict(by_admin, host="localhost"), run={"log_level": "trace"})
+    questions = b"password of boss at localhost", b"password of boss at 127.0.0.1"
+    check_in("terminal", haul.run(expect=USAGE).output())
+    check(not os.path.exists(os.path.join(haul.state, "ledger.db")), "something was started")
+    terminal = Terminal(haul, "run", "PROFILE")
+    for question, word in zip(questions, words.values()):
+        terminal.read(question)
+        terminal.type(word.encode() + b"\n")
+    check_equal(terminal.rest(), 0, "exit code\n" + terminal.text())
+    check_equal(len(lying(ends["target"])["INBOX"]), 3, "messages")
+    no_secret(haul, terminal.text(), words.values())
+    terminal = Terminal(haul, "run", "PROFILE")
+    for question in questions:
+        terminal.read(question)
+        terminal.type(b"wrong\n")
+    check_equal(terminal.rest(), ACCOUNTS, "exit code after wrong words\n" + terminal.text())
+
+
+# What a terminal obeys, a line-based log takes for its own, or an eye does not see
+EVIL = "a\x1b[31mb\r\nc\u202ed\u0085e\u2066f\x07\u200f\x9b2J\x7f"
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def must_be_tame(text, what):
+    found = RAW.search(text)
+    check(not found, lambda: "%s holds %r: %r" % (what, found.group(), text[
+        max(0, found.start() - 60):found.end() + 20]))
+
+
+@test(timeout=60)
+def test_foreign_bytes_come_tame(bench):
+    """Names and texts of a server reach terminal, log and reports with their controls written
+    out."""
+    text = EVIL.replace("\r\n", "\r").encode().decode("latin-1")  # as the stand-in writes it
+    one = {"INBOX": {"messages": mails(1, 3)}, EVIL: {"messages": mails(10, 2)}}
+    people = {user: "secret" for user in ("u1", "u2", "u3")}
+    source = Standin(bench, "source", users=people, accounts={u: {"folders": one} for u in people},
+                     greeting="* OK [ALERT] " + text + "\r\n", rules=[
+                         {"command": "LIST", "user": "u2", "action": "no", "text": EVIL.replace(
+                             "\r\n", "\r"), "times": -1},
+                         {"command": "AUTHENTICATE", "nth": 3, "action": "bye",
+                          "text": EVIL.replace("\r\n", "\r")}])
+    target = Standin(bench, "target", users=people, content={"refuse": [
+        {"pattern": "Message 2\r", "text": EVIL.replace("\r\n", "\r")}]})
+    haul = Haul(bench, source, target, run={"log_level": "trace", "jobs": "1"})
+    haul.options["target"]["timeout"] = haul.options["source"]["timeout"] = "1s"
+    haul.save()
+    terminal = Terminal(haul, "run", "PROFILE")
+    check_equal(terminal.rest(), ACCOUNTS, "exit code\n" + terminal.text())
+    lines = Screen(terminal.text()).lines  # knows what the block itself writes
+    check_in("u2: failed", "\n".join(lines))
+    check_in("goodbye: a\\x1B[31mb", terminal.text(), "the warning")
+    must_be_tame("\n".join(lines), "the terminal")
+    for name in os.listdir(haul.logs()[-1]):
+        with open(os.path.join(haul.logs()[-1], name), newline="") as f:
+            must_be_tame(f.read().replace("\r\n", "\n") if name.endswith(".csv") else f.read(),
+                         name)
+    report = haul.report()
+    names = {f["source"] for a in report["accounts"] for f in a["folders"]}
+    check("a\\x1B[31mb\\x0D\\x0Ac" in "".join(names), "the folder: %r" % names)
+    for words in ("status", "PROFILE"), ("report", "PROFILE"), ("list", "PROFILE", "folders"), \
+            ("list", "PROFILE", "failed"), ("list", "PROFILE", "users"), ("check", "PROFILE"), \
+            ("run", "PROFILE", "--dry-run"):
+        must_be_tame(haul.call(*words, expect=None).output(), " ".join(words))
+
+
+@test(timeout=60, root=True)
+def test_memory_is_nobodys(bench):
+    """A process that holds passwords cannot be read or dumped by its own user."""
+    world = World(bench)
+    world.source.rules({"command": "LIST", "action": "stall"})
+    nobody = pwd.getpwnam("nobody")
+    for place, names, files in os.walk(world.haul.dir):
+        for path in [place] + [os.path.join(place, name) for name in names + files]:
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    other = bench.spawn(["sleep", "60"], "sleep", user=nobody.pw_uid)
+    process = bench.spawn([world.haul.binary, "run", world.haul.profile], "mailhaul",
+                          env=world.haul.environment(), user=nobody.pw_uid)
+    world.source.wait_command("LIST")
+    check_equal(os.stat("/proc/%d/mem" % other.pid).st_uid, nobody.pw_uid, "owner of another's")
+    check_equal(os.stat("/proc/%d/mem" % process.pid).st_uid, 0, "owner of its memory")
+    with open("/proc/%d/limits" % process.pid) as f:
+        check(re.search(r"^Max core file size +0 +0 ", f.read(), re.M), "a core may be written")
 
 
 # --- profiles

@@ -7,7 +7,8 @@ import time
 from corpus import boxes
 from crash.suite import CROWD, Pairing, numbered, source_standin
 from lib.bench import wait_for
-from lib.testing import check, test
+from lib.haul import Haul
+from lib.testing import check, check_equal, check_in, test
 from servers.cyrus import Cyrus
 from servers.dovecot import Dovecot
 from standins.standin import PLAIN_SERVER, Proxy, Standin
@@ -167,3 +168,48 @@ def test_random_kills_plain_server(bench):
 def test_hundred_random_kills(bench):
     random_kills(dovecot(bench, batch_messages="10"), 100, SEED + 2)
     random_kills(plain_server(bench), 100, SEED + 3)
+
+
+@test(timeout=120)
+def test_late_double(bench):
+    """The limit of the promise: bytes of a dead run that the target gets only after the second
+    look. The message is there twice, and both UIDs are told."""
+    source = Standin(bench, "source", users={"ann": "secret"}, accounts={"ann": {"folders": {
+        "INBOX": {"messages": [{"made_up": 300000, "uid": 7}]}}}})
+    target = Standin(bench, "target", users={"ann": "secret"})
+    proxy = Proxy(bench, target, rate=400000, after_death=1)
+    haul = Haul(bench, source, proxy, run={"settle_wait": "300ms"})
+    process = haul.spawn("run", "PROFILE")
+    wait_for(lambda: all_taken(proxy, 300000), 20, "the message in the proxy")
+    proxy.cut("links")
+    haul.kill(process)
+    check_equal(stored(target), [], "stored while the link is cut")
+    target.rules({"command": "APPEND", "action": "stall", "seconds": 3})
+    again = haul.spawn("run", "PROFILE")
+    target.wait_command("APPEND")  # so it has looked twice, found nothing, and sent it again
+    check_equal(stored(target), [], "stored at the second look")
+    proxy.restore()
+    wait_for(lambda: stored(target) == [1], 20, "the late message")
+    check_equal(again.wait(60), 2, "exit code")
+    check_equal(stored(target), [1, 2], "UIDs on the target")
+    (account,) = haul.report()["accounts"]
+    check_equal((account["state"], account["items"]["copied"]), ("done with remarks", 1), "end")
+    words = "late double: source UID 7 lies on the target as UID 2 and UID 1"
+    with open(os.path.join(haul.logs()[-1], "report.txt")) as f:
+        check_in(words, f.read(), "report.txt")
+    check_in(words, haul.call("report", "PROFILE").output(), "report")
+    check_equal(haul.sql("SELECT uid, state, target_uid FROM item"),
+                [{"uid": 7, "state": 1, "target_uid": 2}], "rows")
+    haul.run()
+    check_equal(stored(target), [1, 2], "UIDs after a further run")
+
+
+def all_taken(proxy, least):
+    """The proxy has so many bytes, and no more come."""
+    before = proxy.stats()["taken_up"]
+    time.sleep(0.05)
+    return least < before == proxy.stats()["taken_up"]
+
+
+def stored(target):
+    return [row[0] for row in target.control("state")["ann"]["INBOX"]]

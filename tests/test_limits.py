@@ -2,6 +2,7 @@
 lost, and with room made the same command ends the work."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -183,10 +184,14 @@ def full_target(bench):
 
 @test(timeout=120, root=True)
 def test_disk_of_the_target_full(bench):
-    """The account waits, and goes on by itself when there is room."""
+    """The account waits, says with the server's words what for, and goes on by itself when there
+    is room."""
     disk, haul = full_target(bench)
     process = haul.spawn("run", "PROFILE")
     wait_for(lambda: "tried again" in process.output(), 30, process.output)
+    check(re.search(r"^warning: ann: target folder [^:]+: [^:]+: APPEND: Internal error occurred\. "
+                    r"Refer to server log .*; tried again in \d+ m?s$", process.output(), re.M),
+          process.output())
     disk.resize("64m")
     no_crash_at_end(process, 90)
     haul.call("retry", "PROFILE", expect=(0, 2))

@@ -1,5 +1,7 @@
 """Folder planning on real servers: which folder goes where, what is left out, what subscribed."""
 
+import re
+
 from corpus.boxes import Box, fill_account
 from corpus.messages import plain
 from lib.account import show_path, state_of
@@ -112,6 +114,38 @@ def test_admins_rules(bench):
     haul.save()
     haul.run()
     check_moved(haul, dict(moved, **{"Work/c": "Elsewhere/c"}))
+
+
+@test(timeout=60)
+def test_of_others(bench):
+    """Folders shared by another user and public ones are left out; the plan names each."""
+    users = {"ann": "secret", "bob": "secret"}
+    source = Dovecot(bench, users, public={"Team": "lrwstipek"}, shared=True, listescape=True)
+    with Client(source.port) as c:
+        c.login("ann", "secret")
+        for n, name in enumerate(("INBOX", "plans", "Public/Team")):
+            if name == "plans":
+                c.create(name)
+            c.append(name, plain(n))
+        c.cmd("SETACL INBOX bob lrs")
+        c.cmd("SETACL plans bob lrs")
+    fill_account(source, "bob", boxes_of("INBOX", "own"))
+    haul = Haul(bench, source, Dovecot(bench, users), {"bob": "secret"})
+    text = haul.run("--dry-run").output()
+    for name in "Team", "ann", "ann/plans":
+        check(re.search(r"%s -> \(left out\)  1 messages, \d+ B, shared or public" % name, text),
+              "%s is not named:\n%s" % (name, text))
+    haul.run()
+    check_moved_only(haul, {"INBOX", "own"}, "bob")
+    check_equal(haul.report()["totals"]["found"], 2, "found")
+    check_moved_only(haul, {"INBOX", "own"}, "bob")
+
+
+def check_moved_only(haul, names, user):
+    source = {name: digests for name, digests in bodies(haul.source, user).items()
+              if name in names}
+    check_equal(set(source), names, "folders at the source")
+    check_equal(bodies(haul.target, user), source, "target folders")
 
 
 @test(timeout=60)

@@ -58,7 +58,7 @@ class Way:
         self.queue, self.kept = collections.deque(), 0
         self.turn = threading.Condition()
         self.ended = False  # nothing more comes in
-        self.sent = 0
+        self.taken = self.sent = 0
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def put(self, data):
@@ -69,6 +69,7 @@ class Way:
                 self.turn.wait(0.1)
             self.queue.append((time.monotonic() + self.link.proxy.delay, data))
             self.kept += len(data)
+            self.taken += len(data)
             self.turn.notify()
 
     def end(self):
@@ -290,6 +291,7 @@ class Proxy:
                 out["down"] += link.down.sent
                 out["bad"] += link.strip.told if link.strip else 0
             out["kept_up"] = sum(link.up.kept for link in self.links)
+            out["taken_up"] = sum(link.up.taken for link in self.links)
             return out
 
     def op_quit(self):
