@@ -247,3 +247,70 @@ def test_flags_carried_after_a_crash(bench):
 def test_flags_carried_with_a_repaired_date(bench):
     rows = mails(1, 3, flags=["Odd"], raw_date="00-Jan-0000 00:00:00 +0000")
     flags_are_carried(bench, rows, False)
+
+
+# --- both sides at once, and folders nobody may look at
+
+@test(timeout=60)
+def test_uidvalidity_of_both_sides(bench):
+    """The source's folder is another and the target's was emptied and made anew: the account fails
+    and says so, and nothing counts as being there."""
+    world = World(bench, mails(1, 5))
+    world.haul.run()
+    world.uidvalidity(222, renumber=True)
+    world.target.control("delete", user="ann", folder="Work")
+    world.target.control("create", user="ann", folder="Work")
+    text = world.haul.run(expect=3).output()
+    check_in("holds none of the 5 messages", text)
+    world.lies_there({}, "target")
+
+
+@test(timeout=60)
+def test_uids_of_both_sides(bench):
+    """Both folders have other numbers: a flag finds its own message."""
+    world = World(bench, mails(1, 5))
+    world.haul.run()
+    world.uidvalidity(222, renumber=True)
+    world.target.control("delete", user="ann", folder="Work")
+    world.target.control("create", user="ann", folder="Work")
+    world.target.control("add", user="ann", folder="Work", messages=list(reversed(mails(1, 5))))
+    world.haul.run()
+    world.at_source("flag", flags=["\\Flagged"], uids=[min(
+        row[0] for row in world.source.control("state")["ann"]["Work"])])
+    world.haul.run()
+    flagged = [n for (_, n), f in flags_of(world.target).items() if "\\Flagged" in f]
+    check_equal(flagged, [1], "flagged at the target")
+    world.lies_there({"Work": range(1, 6)}, "target")
+
+
+@test(timeout=60)
+def test_doubts_in_a_closed_folder(bench):
+    """Messages in doubt of a folder that the source does not open for a while: they are settled at
+    the target, and no row of its past comes to life."""
+    world = World(bench, mails(1, 5), source={"capabilities": OLD_SERVER})
+    world.haul.run()
+    world.uidvalidity(222, renumber=True)
+    world.haul.run()
+    world.at_source("add", messages=mails(60, 4))
+    check(world.haul.die_at("first-byte:1"), "did not get to its first batch")
+    world.source.rules(*[{"command": command, "folder": "Work", "action": "no", "code": "NOPERM",
+                          "times": -1} for command in ("EXAMINE", "STATUS")])
+    world.haul.run(expect=3)
+    check_equal(len(world.haul.sql("SELECT id FROM folder WHERE source_name = 'Work'"
+                                   " AND gone_round = 0")), 1, "rows of Work that are not gone")
+    world.source.rules()
+    world.haul.run()
+    world.lies_there({"Work": [*range(1, 6), *range(60, 64)]}, "target")
+
+
+@test(timeout=60)
+def test_doubts_of_a_folder_left_out(bench):
+    """Killed with messages in doubt, then the folder is left out and removed at the target: they are
+    held, and the account comes to its end."""
+    world = World(bench, mails(1, 5))
+    check(world.haul.die_at("last-byte:1"), "did not get to its first batch")
+    world.haul.options["folders"]["exclude"] = "Work"
+    world.haul.save()
+    world.target.control("delete", user="ann", folder="Work")
+    world.haul.run(expect=2)
+    check_equal(world.haul.report()["totals"]["held"], 5, "held")

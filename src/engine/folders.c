@@ -284,6 +284,22 @@ take_row(struct work_folder *wf, struct ledger_folder *row)
 	row->source_key = xstrdup("");
 }
 
+/* An old row's items come with their UIDs on the target: those have to be the ones of now. */
+static int
+rematch_old(struct prepare *p, struct work_folder *wf, struct ledger_folder *old, struct err *err)
+{
+	struct work_folder then = { .plan = wf->plan, .source = wf->source, .target = wf->target };
+	uint32_t now = wf->target.uidvalidity;
+	int ret = 0;
+
+	if (now != 0 && old->target_uidvalidity != now) {
+		then.row = *old;
+		ret = rematch_target(p->job, &then, now, err);
+		old->target_uidvalidity = then.row.target_uidvalidity;
+	}
+	return ret < 0 ? -1 : rematch_source(p->job, wf, old, err);
+}
+
 /* All rows of the folder under other UIDVALIDITYs, an unfinished search's as well. They say so
  * before there is a row that would pass for the folder's only one. */
 static int
@@ -296,7 +312,7 @@ rematch_rows(struct prepare *p, struct work_folder *wf, bool begin, struct err *
 			old->source_uidvalidity == wf->source.uidvalidity)
 			continue;
 		if (!begin) {
-			if (rematch_source(p->job, wf, old, err) < 0)
+			if (rematch_old(p, wf, old, err) < 0)
 				return -1;
 			continue;
 		}
@@ -377,6 +393,22 @@ estimate(struct job *job)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
+/* Adds what is in doubt of the row, and will have an end. */
+static int
+count_doubts(struct job *job, const struct ledger_folder *row, uint64_t *count, struct err *err)
+{
+	struct ledger_batch *batches;
+	size_t batch_count;
+
+	if (ledger_doubts(job->ledger, job->account->id, &batches, &batch_count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < batch_count; i++)
+		if (batches[i].folder == row->id)
+			*count += batches[i].count;
+	ledger_batches_free(batches, batch_count);
+	return 0;
+}
+
 /* A row whose folder the profile does not move any more: what is in doubt of it is settled, and
  * what was found and not copied is no longer waited for. */
 static int
@@ -399,14 +431,17 @@ close_row(struct prepare *p, struct ledger_folder *row, const char *why, struct 
 			row->counts = now[i].counts;
 	for (int s = 1; s < ITEM_STATES; s++)
 		ended += row->counts.by_state[s];
-	if (row->counts.found > ended) {
+	if (count_doubts(job, row, &ended, err) < 0)
+		goto out;
+	if (row->counts.found > ended)
 		job_note(job, row->source_name, EVENT_WARNING, ERR_NONE,
 			"left out now (%s); %llu of its messages were not copied before", why,
 			(unsigned long long)(row->counts.found - ended));
+	if (row->counts.found != ended)
 		ledger_folder_found(
 			job->ledger, row->id, ended, row->counts.bytes_landed, row->scanned_round);
-	}
 	ret = 0;
+out:
 	ledger_folders_free(now, count);
 	return ret;
 }

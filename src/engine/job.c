@@ -369,7 +369,8 @@ end_done(struct job *job)
 			(unsigned long long)c.found, (unsigned long long)ended,
 			(unsigned long long)items);
 		end_as(job, ACCOUNT_FAILED, &err);
-	} else if (job->remarks || c.by_state[ITEM_FAILED] + c.by_state[ITEM_HELD] > 0) {
+	} else if (job->remarks || job->account->remarks ||
+		   c.by_state[ITEM_FAILED] + c.by_state[ITEM_HELD] > 0) {
 		end_as(job, ACCOUNT_REMARKS, NULL);
 	} else {
 		end_as(job, ACCOUNT_DONE, NULL);

@@ -167,7 +167,12 @@ ended_items(const struct ledger_counts *counts)
 static uint64_t
 known_bytes(const struct ledger_counts *counts)
 {
-	return ended_items(counts) == counts->found ? counts->bytes_found : counts->bytes_landed;
+	uint64_t ended = ended_items(counts);
+	uint64_t bytes = ended == counts->found ? counts->bytes_found : counts->bytes_landed;
+
+	if (counts->gone >= ended)
+		return 0;
+	return (uint64_t)((double)bytes * (double)(ended - counts->gone) / (double)ended);
 }
 
 static int
@@ -231,9 +236,9 @@ left_sum(const struct job *job, struct check_account *check, const struct ledger
 		const struct folder *folder = &job->plan.folders[i].source;
 		uint64_t items = 0, bytes = 0;
 		for (size_t r = 0; r < row_count; r++) {
-			if (strcmp(rows[r].source_key, folder->key) != 0)
+			if (strcmp(rows[r].source_key, folder->key) != 0 || rows[r].gone_round != 0)
 				continue;
-			items += ended_items(&rows[r].counts);
+			items += ended_items(&rows[r].counts) - rows[r].counts.gone;
 			bytes += known_bytes(&rows[r].counts);
 		}
 		check->left += folder->messages > items ? folder->messages - items : 0;

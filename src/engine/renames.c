@@ -444,7 +444,9 @@ find_returned(struct prepare *p, struct err *err)
 {
 	for (size_t i = 0; i < p->row_count; i++) {
 		struct ledger_folder *row = &p->rows[i];
-		if (row->gone_round == 0 || !is_in_place(p, row))
+		const struct folder *now =
+			folder_list_find(&p->job->source_folders, row->source_key);
+		if (row->gone_round == 0 || !is_in_place(p, row) || !has_numbers(now))
 			continue;
 		for (size_t k = 0; k < p->row_count; k++) {
 			struct ledger_folder *other = &p->rows[k];

@@ -581,7 +581,7 @@ found_late(struct job *job, struct work_folder *wf, const struct ledger_entry *e
 			"source UID %u was held and arrived late, as UID %u", (unsigned)e->uid,
 			(unsigned)row->uid);
 	} else if (items == 1) {
-		job->remarks = true;
+		job->account->remarks = true;
 		job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
 			"late double: source UID %u lies on the target as UID %u and UID %u",
 			(unsigned)e->uid, (unsigned)item->target_uid, (unsigned)row->uid);

@@ -150,7 +150,7 @@ canon_add(struct digester *d, const void *bytes, size_t len)
 		canon_flush(d);
 	if (len > CANON_BUF_BYTES / 4) { /* long enough to be hashed where it lies */
 		canon_flush(d);
-		hash_add(d->canonical, bytes, len);
+		canon_hash(d, bytes, len);
 		return;
 	}
 	memcpy(d->canon + d->canon_len, bytes, len);

@@ -223,11 +223,12 @@ test_head(void)
 }
 
 /* Whoever sees a message whole or its head alone, with line ends as sent or as a server rewrote
- * them, comes to the same canonical head. */
+ * them, in whatever pieces, comes to the same canonical head. */
 static void
-test_canonical_head(void)
+check_canonical_head(size_t line)
 {
 	static const size_t lens[] = { 1000, 32000, 40000, 65536, 66000, 300000 };
+	static const size_t pieces[] = { 777, 4096, 16384, 65536, 300000 };
 	static const unsigned char zero[DIGEST_SIZE];
 	struct digests got, want;
 	size_t i, n;
@@ -237,7 +238,8 @@ test_canonical_head(void)
 		char *text = xmalloc(len), *crlf = xmalloc(2 * len);
 
 		for (n = 0; n < len; n++)
-			text[n] = n % 3 == 2 || n == len - 1 ? '\n' : (char)('a' + n % 26);
+			text[n] =
+				n % line == line - 1 || n == len - 1 ? '\n' : (char)('a' + n % 26);
 		memcpy(text, "A: b\n\n", 6);
 		for (n = 0; n < len; n++) {
 			if (text[n] == '\n')
@@ -246,20 +248,31 @@ test_canonical_head(void)
 		}
 		digest(text, len, len, &want);
 		CHECK(memcmp(want.canonical_head, zero, DIGEST_SIZE) != 0);
-		head = len < DIGEST_HEAD_BYTES ? len : DIGEST_HEAD_BYTES;
-		digest(text, head, 777, &got);
-		CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
-		digest(crlf, crlf_len, 65537, &got);
-		CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
-		head = crlf_len < DIGEST_HEAD_BYTES ? crlf_len : DIGEST_HEAD_BYTES;
-		digest(crlf, head, 4096, &got);
-		CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
+		for (n = 0; n < sizeof(pieces) / sizeof(pieces[0]); n++) {
+			head = len < DIGEST_HEAD_BYTES ? len : DIGEST_HEAD_BYTES;
+			digest(text, head, pieces[n], &got);
+			CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
+			digest(crlf, crlf_len, pieces[n], &got);
+			CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
+			head = crlf_len < DIGEST_HEAD_BYTES ? crlf_len : DIGEST_HEAD_BYTES;
+			digest(crlf, head, pieces[n], &got);
+			CHECK_MEM(got.canonical_head, want.canonical_head, DIGEST_SIZE);
+		}
 		text[len < 20000 ? len - 2 : 20000] ^= 3;
 		digest(text, len, len, &got);
 		CHECK(memcmp(got.canonical_head, want.canonical_head, DIGEST_SIZE) != 0);
 		free(text);
 		free(crlf);
 	}
+}
+
+static void
+test_canonical_head(void)
+{
+	static const size_t lines[] = { 3, 70, 4097, 6500, 20000 };
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		check_canonical_head(lines[i]);
 }
 
 /* A head of which too little counts tells nothing of a message that goes on. */

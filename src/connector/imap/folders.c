@@ -47,7 +47,7 @@ static bool
 asks_ids(const struct session *s)
 {
 	return session_has(s, HAS_OBJECTID | HAS_LIST_STATUS) && !s->no_mailboxid &&
-	       strstr(s->server, "Cyrus") == NULL;
+	       !session_is_cyrus(s);
 }
 
 /* 0; or 1: the server does not understand it after all. */

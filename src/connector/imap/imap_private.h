@@ -208,6 +208,7 @@ bool session_has(const struct session *s, unsigned granted); /* all of these bit
 void session_log(const struct session *s, enum log_level level, const char *folder, const char *fmt,
 	...) __attribute__((format(printf, 4, 5)));
 bool session_traces(const struct session *s);
+bool session_is_cyrus(const struct session *s); /* it says so */
 
 /* command.c */
 void command_begin(struct session *s, const char *verb);

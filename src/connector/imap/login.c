@@ -36,6 +36,7 @@ forget_plain(struct session *s)
 	s->namespace_told = false;
 	s->delim = '\0';
 	s->append_limit = 0;
+	s->no_mailboxid = s->no_mailboxid || session_is_cyrus(s); /* which only spares a question */
 	s->server[0] = '\0';
 	s->continued = false;
 	str_reset(&s->continuation);

@@ -107,6 +107,12 @@ session_has(const struct session *s, unsigned granted)
 }
 
 bool
+session_is_cyrus(const struct session *s)
+{
+	return strstr(s->server, "Cyrus") != NULL;
+}
+
+bool
 session_traces(const struct session *s)
 {
 	return s->ep->trace && log_wants(s->env.log, LOG_TRACE);
