@@ -447,7 +447,8 @@ def test_at_work_far_down_the_list(bench):
         lambda s: any(row["user"] == "u300" and row["state"] == "copying" for row in s["work"]),
         "u300 at work")
     check(all(row["user"] != "u300" for row in status["rows"]), "u300 is in the first rows")
-    check_equal((status["totals"]["eta_s"], status["totals"]["percent"]), (-1, 0), "forecast")
+    check_equal(status["totals"]["eta_s"], -1, "forecast")
+    check(status["totals"]["percent"] <= 3, "percent %(percent)d" % status["totals"])
     text = world.call("status", "PROFILE")
     check(re.search(r"^  u300  (copying|settling)  ", text, re.M), text)
     check_in("ETA -", text)
@@ -704,9 +705,11 @@ def test_reports_and_lists(bench):
     check_files_agree(haul, text, rows)
     check_lists(haul)
     check_equal(haul.call("retry", "PROFILE", "--reason", "quota").output().split(": ")[1],
-                "0 items and 0 accounts will be tried again by the next run\n", "retry of another reason")
+                "0 items and 0 accounts will be tried again by the next run\n",
+                "retry of another reason")
     target.control("content", content={})
-    check_in("1 items and 0 accounts will be tried again", haul.call("retry", "PROFILE", "--only", "u*").output())
+    check_in("1 items and 0 accounts will be tried again",
+             haul.call("retry", "PROFILE", "--only", "u*").output())
     haul.run()
     check_equal(haul.report()["totals"]["copied"], 6, "copied after the retry")
     check_equal(len(lying(target)["INBOX"]), 6, "on the target")
@@ -718,12 +721,14 @@ def test_report_after_a_kill(bench):
     world = World(bench, users=3, each=100, slow=True, run={"jobs": 1})
     pid = world.detach()
     wait_for(lambda: world.stored() >= 3, 20, "the first messages")
-    check_in("\nend     not yet: a run is at work\n", world.call("report", "PROFILE"))
+    text = world.call("report", "PROFILE")
+    check_in("\nend     not yet: a run is at work\n", text)
+    check("without an end" not in text and "when a run ended" not in text, text)
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not alive(pid), 10, "the end of the process")
     text = world.call("report", "PROFILE")
     check_in("\nend     did not end by itself; run it again to go on\n", text)
-    check_in("\n  run: 3 mailboxes are not at their end: 2 waiting, 1 copying\n", text)
+    check_in("\n  run: mailboxes not at their end: 3 (2 waiting, 1 copying)\n", text)
     report = json.loads(world.call("report", "PROFILE", "--format", "json"))
     check_equal((report["exit_code"], report["ended"], report["running"],
                  report["totals"]["accounts_open"]), (None, None, False, 3), "report.json")
@@ -733,7 +738,7 @@ def test_report_after_a_kill(bench):
     world.target.rules()
     wait_for(lambda: not world.status()["running"], 40, "the end of the run")
     text = world.call("report", "PROFILE")
-    check_in("\n  run: 1 mailboxes are left out\n  u3: left out: skipped by the admin\n", text)
+    check_in("\n  run: mailboxes left out: 1\n  u3: left out: skipped by the admin\n", text)
 
 
 @test(timeout=60)
@@ -789,7 +794,7 @@ def test_reports_of_many_accounts(bench):
         check_in(text, world.call(*words))
         took = time.monotonic() - began
         print("%s: %.1f s" % (" ".join(words), took))
-        check(took < 15, "%s took %.1f s" % (" ".join(words), took))
+        check(took < 60, "%s took %.1f s" % (" ".join(words), took))
 
 
 def check_files_agree(haul, text, rows):

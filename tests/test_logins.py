@@ -494,15 +494,18 @@ def test_retry_asks_a_given_up_host_again(bench):
     """What the admin has mended is found mended: by `retry` while the run is at work."""
     source, target = many(bench, 8, address="0.0.0.0")
     source.rules({"command": "AUTHENTICATE", "host": "127.0.0.1", "action": "no",
-                  "code": "PRIVACYREQUIRED", "times": -1},
-                 {"command": "EXAMINE", "user": "u000", "action": "stall", "seconds": 4})
+                  "code": "PRIVACYREQUIRED", "times": -1, "name": "privacy"},
+                 {"command": "EXAMINE", "user": "u000", "action": "stall", "name": "u000"})
     rows = "user;password;source_host\n" + "".join(
         "%s;%s;127.0.0.%d\n" % (u, p, 2 if u == "u000" else 1) for u, p in source.users.items())
     haul = Haul(bench, source, target, rows=rows, run={"jobs": "2"})
     process = haul.spawn("run", "PROFILE")
     wait_for(lambda: process.output().count(": failed") == 7, 10, process.output)
     source.wait_command("EXAMINE")
-    source.rules()
+    source.control("lift", name="privacy")
+    haul.call("retry", "PROFILE", "--reason", "quota")
+    check_equal(process.output().count(": failed"), 7, "failed for another reason")
     haul.call("retry", "PROFILE", "--reason", "privacy")
+    source.control("lift", name="u000")
     check_equal(process.wait(30), 0, process.output())
     check_equal(process.output().count("error: "), 1, process.output())

@@ -261,7 +261,8 @@ any_needs_look(const struct local *local)
 {
 	for (size_t i = 0; i < local->account_count; i++) {
 		const struct account *a = &local->accounts[i];
-		if (a->state == ACCOUNT_REMARKS || a->progress.failed > 0 || a->progress.held > 0)
+		if (a->state == ACCOUNT_REMARKS || a->state == ACCOUNT_SKIPPED ||
+			a->progress.failed > 0 || a->progress.held > 0)
 			return true;
 	}
 	return false;
@@ -430,6 +431,29 @@ command_accounts(struct local *local, const struct command *command, struct err 
 	return count;
 }
 
+/* A retry for one reason leaves alone what failed for others: above all no refused login is tried
+ * again for the sake of something else. */
+static bool
+is_retried(const struct account *a, const struct command *command)
+{
+	if (!matches(a, command))
+		return false;
+	return a->state != ACCOUNT_FAILED || command->reason == 0 ||
+	       (unsigned)a->err.code == command->reason;
+}
+
+/* Whether the reason is one that hosts are given up for. */
+static bool
+is_of_hosts(unsigned reason)
+{
+	struct err err;
+
+	if (reason == 0 || reason == ERR_AUTH || reason == ERR_AUTH_EXPIRED)
+		return true;
+	err_set(&err, (enum err_code)reason, "-");
+	return err.scope == SCOPE_HOST;
+}
+
 /* Failed items go from the ledger; accounts that had ended are worked on again. */
 static int
 command_retry(struct local *local, const struct command *command, struct ledger_changes *changes_r,
@@ -449,11 +473,12 @@ command_retry(struct local *local, const struct command *command, struct ledger_
 		return err_set(err, ERR_STATE_DIR, "the run has ended; retry is for the next one");
 	if (ledger_retry(local->config.ledger, glob, command->reason, changes_r, err) < 0)
 		return -1;
-	pace_forgive(local->pace);
+	if (is_of_hosts(command->reason))
+		pace_forgive(local->pace);
 	pthread_mutex_lock(&local->lock);
 	for (size_t i = 0; i < local->account_count; i++) {
 		struct account *a = &local->accounts[i];
-		if (!matches(a, command))
+		if (!is_retried(a, command))
 			continue;
 		a->again = a->again || (a->taken && changes_r->items > 0);
 		if (a->taken || (a->state != ACCOUNT_REMARKS && a->state != ACCOUNT_FAILED))

@@ -312,16 +312,19 @@ may_be_stray(const struct doubt *d, const struct ledger_entry *e)
 	return false;
 }
 
-/* The end of a folder's doubts: rows found have landed, as many as may have been there and are gone
- * are held, the others are free to be sent again. */
-static int
-finish(struct job *job, struct work_folder *wf, struct err *err)
+/* What became of a folder's doubts. */
+struct ends {
+	size_t found, absent, held;
+	uint32_t top; /* UID */
+};
+
+/* Rows found have landed, as many as may have been there and are gone are held, the others are free
+ * to be sent again. */
+static void
+end_rows(struct job *job, struct doubt *d, struct ends *ends_r)
 {
-	struct doubt *d = wf->doubt;
-	struct progress *p = &job->account->progress;
 	uint64_t hold = d->other_uidvalidity ? UINT64_MAX : d->missing;
-	uint32_t top = 0;
-	size_t n = 0, absent = 0, held = 0, landed = 0;
+	size_t n = 0;
 
 	for (size_t b = 0; b < d->batch_count; b++) {
 		struct ledger_batch *batch = &d->batches[b];
@@ -332,32 +335,49 @@ finish(struct job *job, struct work_folder *wf, struct err *err)
 			uint32_t uid = d->rows[n].uid;
 			if (uid != 0) {
 				landed_item(job, e, &d->rows[n], &items[k++]);
-				landed++;
-				top = uid > top ? uid : top;
+				ends_r->found++;
+				ends_r->top = uid > ends_r->top ? uid : ends_r->top;
 			} else if (hold > 0 || may_be_stray(d, e)) {
 				entry_item(job, e, ITEM_HELD, REASON_DOUBT, 0, &items[k++]);
 				hold -= hold > 0;
-				held++;
+				ends_r->held++;
 			} else {
-				absent++;
+				ends_r->absent++;
 			}
 		}
 		ledger_result(job->ledger, batch->id, batch->folder, items, k);
 		free(items);
 	}
+}
+
+static void
+say_ends(struct job *job, const struct work_folder *wf, const struct ends *ends)
+{
+	struct progress *p = &job->account->progress;
+
 	pthread_mutex_lock(&job->local->lock);
-	p->done += landed + held;
-	p->copied += landed;
-	p->held += held;
+	p->done += ends->found + ends->held;
+	p->copied += ends->found;
+	p->held += ends->held;
 	pthread_mutex_unlock(&job->local->lock);
-	job->landed += landed;
-	if (held > 0)
+	job->landed += ends->found;
+	if (ends->held > 0)
 		job_note(job, wf->plan->source_name, EVENT_WARNING, ERR_NONE,
-			"%zu messages may be on the target, or have been there: held", held);
+			"%zu messages may be on the target, or have been there: held", ends->held);
 	log_line(job->log, LOG_INFO, job->name, wf->plan->source_name,
-		"settled: %zu found, %zu absent, %zu held, after %u looks", landed, absent, held,
-		d->looks);
-	if (absent > 0) {
+		"settled: %zu found, %zu absent, %zu held, after %u looks", ends->found,
+		ends->absent, ends->held, wf->doubt->looks);
+}
+
+/* The end of a folder's doubts. */
+static int
+finish(struct job *job, struct work_folder *wf, struct err *err)
+{
+	struct ends ends = { 0 };
+
+	end_rows(job, wf->doubt, &ends);
+	say_ends(job, wf, &ends);
+	if (ends.absent > 0) {
 		doubt_free(&wf->watched);
 		wf->watched = wf->doubt;
 		wf->doubt = NULL;
@@ -371,8 +391,8 @@ finish(struct job *job, struct work_folder *wf, struct err *err)
 		return -1;
 	pthread_mutex_lock(&job->lock);
 	wf->in_doubt = false;
-	if (top > wf->bound)
-		wf->bound = top;
+	if (ends.top > wf->bound)
+		wf->bound = ends.top;
 	pthread_cond_broadcast(&job->changed);
 	pthread_mutex_unlock(&job->lock);
 	return 0;

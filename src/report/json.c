@@ -235,7 +235,7 @@ report_json(const struct report_source *source, FILE *out, struct err *err)
 	if (report_last_run(source->ledger, &run, err) < 0)
 		return -1;
 	head = head_object(source, &run);
-	if (report_json_rounds(source->ledger, head, err) < 0) {
+	if (report_json_rounds(source, head, err) < 0) {
 		json_decref(head);
 		return -1;
 	}

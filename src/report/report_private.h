@@ -43,7 +43,7 @@ int report_each_account(
 	struct ledger *ledger, report_account_fn *fn, void *context, struct err *err);
 
 /* The section of rounds. */
-int report_text_rounds(struct ledger *ledger, FILE *out, struct err *err);
+int report_text_rounds(const struct report_source *source, FILE *out, struct err *err);
 /* The round that the next one will be like: the last later one that is over; NULL = none yet. */
 const struct ledger_round *report_forecast(const struct ledger_round *rounds, size_t count);
 /* How the last run ended, or that it did not: for people. */

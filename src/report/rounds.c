@@ -40,19 +40,31 @@ put_round(FILE *out, const struct ledger_round *round)
 		format_bytes(size, sizeof size, round->bytes),
 		format_duration(time, sizeof time, round->worked_s));
 	if (round->runs_without_end != 0)
-		fprintf(out, " and %u runs without an end", round->runs_without_end);
+		fprintf(out, "; runs without an end: %u", round->runs_without_end);
 	fputc('\n', out);
 }
 
+/* The ledger's rounds; a run that is at work is none that did not end. */
+static int
+read_rounds(const struct report_source *source, struct ledger_round **rounds_r, size_t *count_r,
+	struct err *err)
+{
+	if (ledger_rounds(source->ledger, rounds_r, count_r, err) < 0)
+		return -1;
+	if (source->running && *count_r > 0 && (*rounds_r)[*count_r - 1].runs_without_end > 0)
+		(*rounds_r)[*count_r - 1].runs_without_end--;
+	return 0;
+}
+
 int
-report_text_rounds(struct ledger *ledger, FILE *out, struct err *err)
+report_text_rounds(const struct report_source *source, FILE *out, struct err *err)
 {
 	const struct ledger_round *like;
 	struct ledger_round *rounds = NULL;
 	char time[FORMAT_SIZE];
 	size_t count = 0;
 
-	if (ledger_rounds(ledger, &rounds, &count, err) < 0)
+	if (read_rounds(source, &rounds, &count, err) < 0)
 		return -1;
 	if (count > 0)
 		fputs("\nROUNDS\n", out);
@@ -89,14 +101,14 @@ round_object(const struct ledger_round *round)
 }
 
 int
-report_json_rounds(struct ledger *ledger, json_t *head, struct err *err)
+report_json_rounds(const struct report_source *source, json_t *head, struct err *err)
 {
 	const struct ledger_round *like;
 	struct ledger_round *rounds = NULL;
 	json_t *list, *forecast = json_null();
 	size_t count = 0;
 
-	if (ledger_rounds(ledger, &rounds, &count, err) < 0)
+	if (read_rounds(source, &rounds, &count, err) < 0)
 		return -1;
 	list = json_array();
 	for (size_t i = 0; i < count; i++)

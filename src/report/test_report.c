@@ -207,7 +207,7 @@ test_text(void)
 		"named "
 		"Pl\xC3\xA4ne alt\n",
 		"    skipped: 1 since\n    failed: 1 quota\n    held: 1 doubt\n",
-		": 3 copied, 3.0 kB, in 00:00 and 1 runs without an end\n"
+		": 3 copied, 3.0 kB, in 00:00; runs without an end: 1\n"
 		"  the next one: no forecast before a later round has run to its end\n",
 		"    warning: INBOX: a late double\n",
 		"  =bo@old: failed\n    login refused: [AUTHENTICATIONFAILED] no\n",
@@ -274,8 +274,8 @@ test_without_end(void)
 	CHECK_INT(ledger_flush(bench.ledger, NULL), 0);
 	text = written(&bench, report_text);
 	check_has(text, "\nend     did not end by itself; run it again to go on\n");
-	check_has(text, "\nPROBLEMS\n  run: 1 mailboxes are not at their end: 1 waiting\n"
-			"  run: 1 mailboxes are left out\n"
+	check_has(text, "\nPROBLEMS\n  run: mailboxes not at their end: 1 (1 waiting)\n"
+			"  run: mailboxes left out: 1\n"
 			"  gus@old: left out: no longer in the user list\n");
 	free(text);
 	text = written(&bench, report_json);

@@ -148,8 +148,10 @@ account_problems(void *context, const struct report_account *account, struct err
 	if (account->sums.doubt != 0) {
 		problem_head(writer, row->source_user, NULL);
 		fprintf(writer->out,
-			"%" PRIu64 " items were on their way when a run ended; the "
-			"next run looks for them first\n",
+			writer->source->running
+				? "%" PRIu64 " items are on their way\n"
+				: "%" PRIu64 " items were on their way when a run ended; the next "
+				  "run looks for them first\n",
 			account->sums.doubt);
 	}
 	writer->items_shown = writer->items_left = 0;
@@ -197,7 +199,7 @@ unmoved_accounts(struct text_writer *writer, struct err *err)
 {
 	uint64_t states[ACCOUNT_STATES] = { 0 }, open = 0;
 	struct ledger_account *rows = NULL;
-	const char *between = ": ";
+	const char *between = " (";
 	size_t count = 0, skipped = 0;
 
 	if (ledger_accounts(writer->source->ledger, &rows, &count, err) < 0)
@@ -208,7 +210,7 @@ unmoved_accounts(struct text_writer *writer, struct err *err)
 	}
 	if (open != 0) {
 		problem_head(writer, "run", NULL);
-		fprintf(writer->out, "%" PRIu64 " mailboxes are not at their end", open);
+		fprintf(writer->out, "mailboxes not at their end: %" PRIu64, open);
 		for (int state = 0; state < ACCOUNT_STATES; state++) {
 			if (states[state] == 0 || !account_state_open(state))
 				continue;
@@ -216,12 +218,11 @@ unmoved_accounts(struct text_writer *writer, struct err *err)
 				account_state_name(state));
 			between = ", ";
 		}
-		fputc('\n', writer->out);
+		fputs(")\n", writer->out);
 	}
 	if (states[ACCOUNT_SKIPPED] != 0) {
 		problem_head(writer, "run", NULL);
-		fprintf(writer->out, "%" PRIu64 " mailboxes are left out\n",
-			states[ACCOUNT_SKIPPED]);
+		fprintf(writer->out, "mailboxes left out: %" PRIu64 "\n", states[ACCOUNT_SKIPPED]);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (rows[i].state == ACCOUNT_SKIPPED && skipped++ < LEFT_OUT_SHOWN)
@@ -544,7 +545,7 @@ report_text(const struct report_source *source, FILE *out, struct err *err)
 	if (writer->problems == 0)
 		fputs("\nPROBLEMS\n  none\n", out);
 	put_totals(writer);
-	if (report_text_rounds(source->ledger, out, err) < 0)
+	if (report_text_rounds(source, out, err) < 0)
 		goto out;
 	fputs("\nMAILBOXES\n", out);
 	if (report_each_account(source->ledger, put_account, writer, err) < 0)

@@ -14,7 +14,8 @@ A rule is a dict:
   action    no, bad          tagged, with code and text
             bye              untagged BYE, then the end of the connection
             close, reset     FIN, or RST
-            stall            silence for `seconds` (default: for ever); with `seconds` it goes on
+            stall            silence for `seconds` (default: for ever), or until a rule with a name
+                             is lifted; then it goes on
             ok               tagged OK without any effect
             garbage          `bytes` of noise, then as usual (close: true ends it there)
             long_line        `bytes` without a line end, then as usual
@@ -55,6 +56,10 @@ class Rules:
     def add(self, rule):
         with self.lock:
             self.rules.append(dict(rule, seen=0))
+
+    def has(self, name):
+        with self.lock:
+            return any(r.get("name") == name for r in self.rules)
 
     def lift(self, name):
         with self.lock:

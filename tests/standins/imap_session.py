@@ -334,7 +334,7 @@ class Session(Commands):
         return True
 
     def stall(self, rule):
-        """Silence. Ends with the time given, the peer or the server."""
+        """Silence. Ends with the time given, the peer, the server, or the lifting of its rule."""
         self.flush()
         end = time.monotonic() + rule.get("seconds", 1e9)
         while time.monotonic() < end:
@@ -342,6 +342,8 @@ class Session(Commands):
                 raise Closed()
             if rule.get("seconds") is None and self.gone():
                 raise Closed()
+            if rule.get("name") and not self.server.rules.has(rule["name"]):
+                return
 
     def gone(self):
         """True when the peer has ended the connection; its bytes stay unread otherwise."""
