@@ -195,7 +195,8 @@ def check_gone_rows(haul):
     gone = {(row["folder"], row["uid"]): (row["gone_round"], row["state"]) for row in rows
             if "gone_round" in row}
     check_equal(gone, {key: (2, "landed") for key in GONE_ROWS}, "gone in the manifest")
-    counts = {name: sum(folder == name for folder, _ in GONE_ROWS) for name in ("INBOX", "Work", "Gone")}
+    counts = {name: sum(folder == name for folder, _ in GONE_ROWS)
+              for name in ("INBOX", "Work", "Gone")}
     listed = json.loads(haul.call("list", "PROFILE", "folders", "--json").output())
     check_equal({f["folder"]: f["gone"] for f in listed if f["gone"]}, counts, "list folders")
     check_equal({f["folder"]: f["gone_round"] for f in listed if f["gone_round"]}, {"Gone": 2},

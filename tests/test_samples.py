@@ -34,8 +34,7 @@ def run(bench, source, target, name, text, list_name):
     """A run of this profile; the list lies beside it."""
     haul = Haul(bench, source, target, rows="", name=name)
     haul.write(name + ".ini", text + "\nstate_dir = %s\n" % haul.state)  # [run] comes last
-    haul.write(list_name, list_name and sample(list_name).replace("mail2.old.example",
-                                                                 "127.0.0.2"))
+    haul.write(list_name, sample(list_name).replace("mail2.old.example", "127.0.0.2"))
     haul.run()
     return haul
 
@@ -55,8 +54,8 @@ def test_no_sample_is_left_out(bench):
 @test(timeout=60)
 def test_sample(bench):
     """conf/sample.ini with conf/users.csv: each user with a password, TLS."""
-    people = {"ana@old.example": "correct horse battery", "bo@old.example": 'semi;colon and "quotes"',
-              "eva@old.example": "plain-3"}
+    people = {"ana@old.example": "correct horse battery",
+              "bo@old.example": 'semi;colon and "quotes"', "eva@old.example": "plain-3"}
     source = Standin(bench, "source", cert="good", users=people, accounts={
         user: {"folders": {"INBOX": {"messages": [mail(n) for n in range(3)]},
                            "Sent": {"messages": [mail(9)], "use": "\\Sent"}}} for user in people})
@@ -78,9 +77,9 @@ def test_master_user(bench):
     hosts, logins of the target by rule, folders left out and renamed, mail since 2015."""
     masters = {"migrator": "Geheim-alt"}, {"migrator": "Geheim-neu"}
     names = ("ana", "ana.bo"), ("bo", "bo"), ("eva", "eva")
-    box = {"INBOX": {"messages": [mail(1), mail(2, EARLIER)]}, "Sent Items": {"messages": [mail(3)]},
-           "Work/a": {"messages": [mail(4)]}, "Trash": {"messages": [mail(5)]},
-           "Spam, old": {"messages": [mail(6)]}, "Archive/2019": {"messages": [mail(7)]}}
+    box = {folder: {"messages": [mail(n)]} for n, folder in enumerate(
+        ("INBOX", "Sent Items", "Work/a", "Trash", "Spam, old", "Archive/2019"))}
+    box["INBOX"]["messages"].append(mail(9, EARLIER))
     source = Standin(bench, "source", cert="good", address="0.0.0.0", masters=masters[0],
                      users={old + "@old.example": "x" for old, _ in names}, accounts={
                          old + "@old.example": {"folders": box} for old, _ in names})
