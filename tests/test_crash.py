@@ -98,12 +98,14 @@ def kill_while_sending(haul, rows):
 
 @test(timeout=300)
 def test_bytes_that_arrive_late(bench):
-    """A proxy goes on delivering what a dead client had sent, for 5 s: the second look waits."""
+    """A proxy goes on delivering what a dead client had sent, for 3 s: the second look waits."""
     target = Dovecot(bench, CROWD)
-    proxy = Proxy(bench, target, after_death=5, pieces=20)
+    proxy = Proxy(bench, target, delay_ms=100, after_death=3, pieces=20)
     pairing = Pairing(bench, source_standin(bench), target, numbered(), via=proxy,
-                      run={"settle_wait": "6s"}, ends=DOVECOT)
-    pairing.these(["last-byte:3", "first-byte:9", "last-byte:14", "commit:9"])
+                      run={"settle_wait": "4s"}, ends=DOVECOT)
+    before = proxy.stats()["after_death"]
+    pairing.these(["last-byte:3", "first-byte:9", "last-byte:6", "last-byte:10", "commit:9"])
+    check(proxy.stats()["after_death"] > before, "nothing came late")
 
 
 def cut_and_kill(pairing, proxy, rows):

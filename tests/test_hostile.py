@@ -208,6 +208,59 @@ def test_target_folder_emptied_or_made_again(bench):
     check(not target.control("state")[cases[3].user]["Sent"], "refilled")
 
 
+# --- lists and numbers that are not true
+
+FLOOD = {"action": "untagged", "lines": ['* LIST (\\HasNoChildren) "/" "flood %d"' % n
+                                         for n in range(100)]}
+
+
+def run_flooded(bench, setup):
+    """A LIST that nobody asked for, a hundred times, as each folder is asked for or selected."""
+    cases = []
+    for side, verbs in (("source", ("STATUS", "EXAMINE")), ("target", ("STATUS", "SELECT"))):
+        for verb in verbs[setup == "rich":]:  # which is told all by LIST
+            for times in 1, -1:
+                case = Case("%s %s %d" % (side, verb, times), side,
+                            [dict(FLOOD, command=verb, times=times)])
+                case.command, case.action, case.end = verb, "untagged", ("done", None)
+                cases.append(case)
+    stage = Stage(bench, cases, **SETUPS[setup]())
+    accounts = stage.run()
+    commands.check_stated(accounts, lambda case, account: True)
+    for case, account in accounts.items():
+        check_equal((account["items"]["found"], account["items"]["copied"]), (6, 6), str(case))
+    check_equal(stage.met(), {case.user for case in cases}, "cases met")
+    stage.must_be_whole()
+    made = {c["args"] for c in stage.servers["target"].commands("CREATE")}
+    check(not any("flood" in args for args in made), "made: %r" % made)
+
+
+@test(timeout=120)
+def test_flood_of_lists(bench):
+    """Neither crashes nor changes what is done."""
+    at_once(lambda: run_flooded(bench, "rich"), lambda: run_flooded(bench, "plain"))
+
+
+@test(timeout=120)
+def test_uidnext_told_too_low(bench):
+    """By STATUS, and by LIST with STATUS: messages at and above it are moved all the same, once,
+    also those that come later."""
+    for setup in SETUPS:
+        cases = [Case("%d" % n) for n in range(2)]
+        config = SETUPS[setup]()
+        for side in "source", "target":
+            config[side] = dict(config.get(side, {}), status_uidnext_off=-2)
+        stage = validity_stage(bench, cases, **config)
+        stage.run(expect=0)
+        stage.must_be_whole()
+        stage.change_source()
+        stage.run(expect=0)
+        stage.must_be_whole()
+        before = stage.servers["target"].control("state")
+        stage.run(expect=0)
+        check_equal(stage.servers["target"].control("state"), before, "a further run")
+
+
 # --- refusals of messages, check
 
 @test(timeout=60)

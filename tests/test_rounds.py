@@ -4,6 +4,7 @@ Every message has a number in its subject, so that a folder's content is a list 
 is compared is the whole account: folders, numbers, flags.
 """
 
+import json
 import time
 
 from corpus.boxes import Box, fill_account
@@ -146,9 +147,35 @@ def second_round(bench, source, target):
     check_equal(unordered(content(target)), unordered(AFTER), "the target after round 2")
     check_flags(flags_of(target), untouched)
     check_named(haul)
+    check_gone_rows(haul)
     haul.must_move_nothing("ann")
     check_sums(haul.report())
+    check_gone_rows(haul)
     return haul
+
+
+# UIDs of what was expunged, moved away, and deleted with its folder; fill_account() counts from 1
+GONE_ROWS = {("INBOX", 2), ("INBOX", 3), ("Work", 1), ("Work", 2), ("Gone", 1), ("Gone", 2),
+             ("Gone", 3), ("Gone", 4)}
+
+
+def check_gone_rows(haul):
+    """Manifest and lists tell what is no longer at the source, and since which round."""
+    rows = [row for row in haul.manifest() if "uid" in row]
+    gone = {(row["folder"], row["uid"]): (row["gone_round"], row["state"]) for row in rows
+            if "gone_round" in row}
+    check_equal(gone, {key: (2, "landed") for key in GONE_ROWS}, "gone in the manifest")
+    counts = {name: sum(folder == name for folder, _ in GONE_ROWS)
+              for name in ("INBOX", "Work", "Gone")}
+    listed = json.loads(haul.call("list", "PROFILE", "folders", "--json").output())
+    check_equal({f["folder"]: f["gone"] for f in listed if f["gone"]}, counts, "list folders")
+    check_equal({f["folder"]: f["gone_round"] for f in listed if f["gone_round"]}, {"Gone": 2},
+                "gone folders")
+    check_in("gone at source", haul.call("list", "PROFILE", "folders").output(), "list folders")
+    text = haul.call("report", "PROFILE").output()
+    check_in("gone      8 (copied before, no longer at the source)", text, "report")
+    for name, count in counts.items():
+        check(re.search(r"^ +%s: .*\b%d gone at source" % (name, count), text, re.M), text)
 
 
 def check_flags(have, untouched):

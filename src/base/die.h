@@ -7,7 +7,7 @@ enum die_kind {
 	DIE_COMMIT,     /* a ledger transaction has become durable */
 	DIE_FIRST_BYTE, /* the first byte of a batch was handed to the kernel */
 	DIE_LAST_BYTE,  /* the last byte of a batch was handed to the kernel */
-	DIE_REPLY, /* a tagged reply of either side was read, before anything is done with it */
+	DIE_REPLY,      /* a tagged reply of either side was read, and not yet acted upon */
 	DIE_KINDS
 };
 

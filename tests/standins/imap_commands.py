@@ -223,7 +223,8 @@ class Commands:
             values.append(b"%s %s" % (item.encode(), {
                 "MESSAGES": lambda f: b"%d" % len(f.messages),
                 "RECENT": lambda f: b"0",
-                "UIDNEXT": lambda f: b"%d" % f.uidnext,
+                "UIDNEXT": lambda f: b"%d" % max(1, f.uidnext + self.server.config.get(
+                    "status_uidnext_off", 0)),
                 "UIDVALIDITY": lambda f: b"%d" % self.validity(f),
                 "UNSEEN": lambda f: b"%d" % sum("\\Seen" not in m.flags for m in f.messages),
                 "SIZE": lambda f: b"%d" % sum(m.size for m in f.messages),

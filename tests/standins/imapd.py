@@ -15,6 +15,7 @@ What may be in CONFIG (all optional but users):
   content    {refuse_nul, refuse_bare, refuse_8bit_headers, refuse_long_lines, max_size,
              refuse: [{pattern, code, text}], bare_as_crlf, nul_as_80, prepend}
   fetch      {order: random | body-first | body-last, split, extra, quoted_bodies}
+  status_uidnext_off   UIDNEXT is wrong by this in STATUS, not where a folder is selected
   size_off   RFC822.SIZE is wrong by this; expunged "no" | "skip"; list_literals; appenduid false;
              deduplicate; connections (per user); greeting; inject (after STARTTLS' OK);
              keep_bytes (longer bodies: size, digest and first 64 KiB only); caps_at_login
