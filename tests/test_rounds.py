@@ -5,6 +5,7 @@ is compared is the whole account: folders, numbers, flags.
 """
 
 import json
+import re
 import time
 
 from corpus.boxes import Box, fill_account
