@@ -18,7 +18,7 @@ from collections import Counter
 from corpus import boxes, messages
 from corpus.boxes import Box, fill_account
 from corpus.messages import START, header, plain
-from lib.account import Expected, must_equal, read_path, show_path, state_of
+from lib.account import Expected, must_equal, show_path, state_of
 from lib.bench import Failure
 from lib.haul import Haul
 from lib.imap import Client, Mail

@@ -4,7 +4,7 @@ import os
 import re
 
 from lib.haul import Haul
-from lib.testing import check, check_equal, check_in, test
+from lib.testing import check_equal, check_in, test
 from standins.standin import Standin
 
 CONF = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "conf")

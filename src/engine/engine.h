@@ -78,8 +78,9 @@ struct snapshot {
 	uint64_t first_row; /* index of rows[0] among all accounts, in user-list order */
 	size_t row_count;
 	struct snapshot_row rows[SNAPSHOT_ROWS];
-	/* Those at work wherever they stand in the list, in its order, and those that came to their
-	 * end within the last seconds. As many as there can be workers, so that none is missing. */
+	/* Those at work wherever they stand in the list, in its order; as far as there is room also
+	 * those begun that pause or wait, and those that came to their end within the last seconds.
+	 * None that has a worker is missing. */
 	size_t work_count;
 	struct snapshot_row work[SNAPSHOT_ROWS];
 };
