@@ -1,5 +1,6 @@
 """Folder planning on real servers: which folder goes where, what is left out, what subscribed."""
 
+import os
 import re
 
 from corpus.boxes import Box, fill_account
@@ -132,10 +133,15 @@ def test_of_others(bench):
     fill_account(source, "bob", boxes_of("INBOX", "own"))
     haul = Haul(bench, source, Dovecot(bench, users), {"bob": "secret"})
     text = haul.run("--dry-run").output()
-    for name in "Team", "ann", "ann/plans":
-        check(re.search(r"%s -> \(left out\)  1 messages, \d+ B, shared or public" % name, text),
-              "%s is not named:\n%s" % (name, text))
+    names = "Public/Team", "shared/ann", "shared/ann/plans"
+    for name in names:
+        check(re.search(r"^ +%s -> \(left out\)  1 messages, \d+ B, shared or public" % name, text,
+                        re.M), "%s is not named:\n%s" % (name, text))
     haul.run()
+    with open(os.path.join(haul.logs()[-1], "report.txt")) as f:
+        (line,) = [line for line in f if "left out: " in line]
+    for name in names:
+        check_in("%s (shared or public" % name, line, "report.txt")
     check_moved_only(haul, {"INBOX", "own"}, "bob")
     check_equal(haul.report()["totals"]["found"], 2, "found")
     check_moved_only(haul, {"INBOX", "own"}, "bob")

@@ -11,7 +11,8 @@
 
 #include "base/banned.h"
 
-#define PLAIN_LEVELS 2 /* of folder_plain_part() */
+#define LEFT_OUT_NAMED 8u /* folders, in one line */
+#define PLAIN_LEVELS   2  /* of folder_plain_part() */
 
 static int
 place(void *context, struct arena *arena, const char *const *parts, size_t part_count,
@@ -460,11 +461,39 @@ close_left_out(struct prepare *p, struct err *err)
 	return 0;
 }
 
+/* Folders with mail that stay behind, once in a run. Containers and views hold no mail of their
+ * own. */
+static void
+say_left_out(struct job *job)
+{
+	struct str text;
+	size_t count = 0;
+
+	if (job->account->left_out_told)
+		return;
+	job->account->left_out_told = true;
+	str_init(&text, 0);
+	for (size_t i = job->plan.work_count; i < job->plan.count; i++) {
+		const struct plan_folder *pf = &job->plan.folders[i];
+		if (!is_listed(&pf->source) || pf->source.messages == 0)
+			continue;
+		if (++count <= LEFT_OUT_NAMED)
+			str_addf(&text, "%s%s (%s)", count > 1 ? ", " : "", pf->source_name,
+				pf->left_out);
+	}
+	if (count > LEFT_OUT_NAMED)
+		str_addf(&text, " and %zu more", count - LEFT_OUT_NAMED);
+	if (count > 0)
+		job_note(job, NULL, EVENT_NOTE, ERR_NONE, "left out: %s", str_get(&text));
+	str_clear(&text);
+}
+
 static int
 prepare_writing(struct prepare *p, struct err *err)
 {
 	struct job *job = p->job;
 
+	say_left_out(job);
 	if (close_left_out(p, err) < 0 || check_existing(p, err) < 0 || make_missing(p, err) < 0)
 		return -1;
 	job->folders = xcalloc(job->plan.work_count + 1, sizeof *job->folders);

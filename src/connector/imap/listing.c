@@ -102,7 +102,9 @@ listing_add(struct session *s, const char *key, size_t len, char delim)
 	if (listing->index_size < (list->count + 1) * 2)
 		index_grow(listing);
 	folder = folder_list_add(list);
-	if (folder_parse(list->arena, folder, key, len, delim, prefix_of(space),
+	/* A folder of others keeps what tells whose it is. */
+	if (folder_parse(list->arena, folder, key, len, delim,
+		    space->space == SPACE_PERSONAL ? prefix_of(space) : "",
 		    listing_is_utf8(key, len)) != 0) {
 		list->count--;
 		return NULL;
