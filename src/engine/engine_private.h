@@ -48,7 +48,7 @@ struct account {
 	bool quota_asked;         /* in this run; its worker's */
 	struct cancel *cancel[2]; /* of its live sessions, or NULL */
 	struct care_list *care;   /* the job's; see job.h */
-	bool left_out_told;       /* once in a run */
+	bool left_out_told;       /* in this run; its worker's */
 	bool remarks;             /* of an attempt, that no later one would come to again */
 	struct doubt *watched;    /* between attempts, the job's: see settle.c */
 	struct progress progress;
