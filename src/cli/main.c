@@ -26,8 +26,8 @@ print_help(FILE *out)
 			cli_commands[i]->usage, "", cli_commands[i]->summary);
 	fputs("  mailhaul help SUBCOMMAND\n  mailhaul --version | --help\n\n"
 	      "PROFILE is a name, kept as ~/.config/mailhaul/NAME.ini, or a path.\n"
-	      "Exit: 0 all done; 1 usage or profile; 2 some items need a look; 3 some accounts\n"
-	      "failed; 4 stopped, run again to go on; 5 cannot work here.\n",
+	      "Exit: 0 all done; 1 usage or profile; 2 some items or accounts need a look;\n"
+	      "3 some accounts failed; 4 stopped, run again to go on; 5 cannot work here.\n",
 		out);
 	return RUNNER_DONE;
 }

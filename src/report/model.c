@@ -156,7 +156,7 @@ report_exit_text(int exit_code)
 	case 1:
 		return "not started: usage or profile";
 	case 2:
-		return "done, but something failed, is held, or was left out and needs a look";
+		return "done, but some items or accounts need a look";
 	case 3:
 		return "some accounts failed";
 	case 4:

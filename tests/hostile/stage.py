@@ -107,13 +107,26 @@ class Stage:
         return compare(*states)
 
     def must_be_whole(self, cases=None, any_order=lambda case: False):
-        wrong = []
+        wrong, story = [], ""
         for case in self.cases if cases is None else cases:
             lines = self.differences(case, any_order(case))
             if lines:
+                story = story or self.story(case)
                 wrong.append("%s (%s):\n    %s" % (case, case.user, "\n    ".join(lines)))
         if wrong:
-            raise Failure("%d accounts are not whole:\n%s" % (len(wrong), "\n".join(wrong)))
+            raise Failure("%d accounts are not whole:\n%s\n%s" % (len(wrong), "\n".join(wrong),
+                                                                 story))
+
+    def story(self, case):
+        """What the runs said of an account, and what its target heard."""
+        lines = ["target: %.3f conn %d %s %s%s" % (c["time"] % 1000, c["conn"], c["tag"],
+                                                  c["command"], c["args"])
+                 for c in self.log_of(case)]
+        for directory in self.haul.logs():
+            lines.append(directory)
+            with open(os.path.join(directory, "debug.log"), errors="replace") as f:
+                lines += [line.rstrip() for line in f if " %s " % case.user in line]
+        return "\n".join(lines)
 
     def change_source(self):
         """Work for a second round: new mail, and flags of what was moved."""

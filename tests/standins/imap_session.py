@@ -21,6 +21,7 @@ TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]+) ((?i:UID )?[A-Za-z0-9]+)')
 OF_A_FOLDER = {"SELECT", "EXAMINE", "APPEND", "STATUS", "CREATE", "DELETE", "SUBSCRIBE"}
 ARGUMENT = re.compile(rb' (?:"((?:[^"\\]|\\.)*)"|([^ "{(]+))')
 FLUSH = 1 << 18
+ESTABLISHED = 1  # a state of TCP_INFO
 
 
 class Session(Commands):
@@ -346,11 +347,9 @@ class Session(Commands):
                 return
 
     def gone(self):
-        """True when the peer has ended the connection; its bytes stay unread otherwise."""
+        """True when the peer has ended the connection, with or without TLS on it."""
         try:
-            return bool(select.select([self.sock], [], [], 0)[0]) and \
-                not isinstance(self.sock, ssl.SSLSocket) and \
-                self.sock.recv(1, socket.MSG_PEEK) == b""
+            return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
         except OSError:
             return True
 
