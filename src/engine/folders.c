@@ -461,8 +461,8 @@ close_left_out(struct prepare *p, struct err *err)
 	return 0;
 }
 
-/* Folders with mail that stay behind, once in a run. Containers and views hold no mail of their
- * own. */
+/* Folders with mail that stay behind, once in a run. Views are among them: what was archived may
+ * lie nowhere else. */
 static void
 say_left_out(struct job *job)
 {

@@ -42,7 +42,7 @@ int report_write(
  * default: "the connection is not encrypted (security = none)". False: no n-th. */
 bool report_weakness(const struct profile_side *side, unsigned n, struct str *text);
 
-/* "all done", "some items need a look" ...: what an exit code says. */
+/* "all done and every item settled" ...: what an exit code says. */
 const char *report_exit_text(int exit_code);
 
 #endif
