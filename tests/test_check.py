@@ -147,7 +147,7 @@ def test_check_foresees_what_later_runs_refuse(bench):
 def test_check_tells_the_time_by_the_last_run(bench):
     """Only after a run that copied long enough to say something, and only where something is left;
     a run that copies nothing leaves the speed as it was."""
-    world = World(bench, users=2, each=30, slow=True)
+    world = World(bench, users=2, each=30, slow=0.05)
     check("speed of the last run" not in world.call("check", "PROFILE"), "a time before any run")
     world.call("run", "PROFILE", "--only", "u1")
     ms, items = (int(world.haul.sql("SELECT value FROM meta WHERE key = 'speed %s'" % key)[0]

@@ -130,7 +130,7 @@ def test_texts_name_a_host_once(bench):
 @test(timeout=90)
 def test_six_at_a_time_and_jobs_changed(bench):
     """Six mailboxes at work, then two, then eight, as the admin says while it runs."""
-    world = World(bench, users=9, each=100, slow=True)
+    world = World(bench, users=9, each=100, slow=0.2)
     world.detach()
     status = world.wait_status(lambda s: s["totals"]["working"] == 6, "six at work")
     check_equal((status["running"], status["totals"]["jobs"]), (True, 6), "status")
@@ -156,7 +156,7 @@ def follow(world):
 @test(timeout=60)
 def test_pause_resume_stop(bench):
     """Paused mailboxes send nothing; a stop ends what is on its way and is resumable."""
-    world = World(bench, users=3, each=100, slow=True)
+    world = World(bench, users=3, each=100, slow=0.2)
     world.detach()
     wait_for(lambda: world.stored() >= 3, 20, "the first messages")
     for command in "pause", "stop", "skip", "resume":
@@ -194,7 +194,7 @@ def state(status, user):
 @test(timeout=90)
 def test_at_work_far_down_the_list(bench):
     """Mailboxes at work are shown, however many stand before them; no end is promised yet."""
-    world = World(bench, users=300, each=40, slow=True, run={"jobs": 2})
+    world = World(bench, users=300, each=40, slow=0.2, run={"jobs": 2})
     pid = world.detach()
     world.call("pause", "PROFILE")
     world.call("resume", "PROFILE", "--only", "u300")
@@ -217,7 +217,7 @@ def test_at_work_far_down_the_list(bench):
 @test(timeout=60)
 def test_skip_stop_only(bench):
     """Single mailboxes skipped or stopped; the others end as ever."""
-    world = World(bench, users=3, each=100, slow=True)
+    world = World(bench, users=3, each=100, slow=0.2)
     pid = world.detach()
     wait_for(lambda: world.stored() >= 3, 20, "the first messages")
     world.call("skip", "PROFILE", "--only", "u2")
@@ -236,7 +236,7 @@ def test_skip_stop_only(bench):
 @test(timeout=60)
 def test_hang_up_stops_nothing(bench):
     """SIGHUP to a detached run and to one in the foreground; a watcher that leaves."""
-    world = World(bench, users=1, each=100, slow=True)
+    world = World(bench, users=1, each=100, slow=0.2)
     pid = world.detach()
     check_equal(os.getsid(pid), pid, "its session")
     os.kill(pid, signal.SIGHUP)
@@ -255,7 +255,7 @@ def test_hang_up_stops_nothing(bench):
 @test(timeout=60)
 def test_terminal_gone(bench):
     """The terminal of a run in the foreground hangs up: the run goes on to its end."""
-    world = World(bench, users=1, each=60, slow=True)
+    world = World(bench, users=1, each=60, slow=0.2)
     terminal = Terminal(world.haul, "run", "PROFILE")
     terminal.read(b"copying")
     terminal.hang_up()
@@ -271,7 +271,7 @@ def test_terminal_gone(bench):
 @test(timeout=60)
 def test_beside_a_run(bench):
     """What looks at the ledger and what changes it, while a run is at work."""
-    world = World(bench, users=2, each=100, slow=True)
+    world = World(bench, users=2, each=100, slow=0.2)
     haul, pid = world.haul, world.detach()
     wait_for(lambda: len(haul.sql("SELECT uid FROM item")) >= 5, 20, "the first rows")
     text = world.call("status", "PROFILE")
@@ -320,7 +320,7 @@ def test_starting_or_ending(bench):
 @test(timeout=60)
 def test_detach_beside_a_run(bench):
     """A second --detach says that a run is at work, and what of its words does not count."""
-    world = World(bench, users=2, each=100, slow=True)
+    world = World(bench, users=2, each=100, slow=0.2)
     pid = world.detach()
     wait_for(lambda: world.stored() >= 1, 20, "the first message")
     text = world.call("run", "PROFILE", "--detach", "--only", "u1", "--jobs", "3")
@@ -338,7 +338,7 @@ def test_detach_beside_a_run(bench):
 def test_ctrl_c(bench):
     """It stops a run that was started here, in order, and leaves one that is only followed; each
     says so first."""
-    world = World(bench, users=1, each=160, slow=True)
+    world = World(bench, users=1, each=160, slow=0.2)
     own = Terminal(world.haul, "run", "PROFILE")
     own.read(b"Ctrl-C stops it in order")
     own.read(b"copying")
@@ -372,7 +372,7 @@ def test_weak_connections_are_shown(bench):
 @test(timeout=60)
 def test_signals_stop_in_order(bench):
     """SIGTERM and SIGINT end a run in the foreground like `stop`."""
-    world = World(bench, users=1, each=160, slow=True)
+    world = World(bench, users=1, each=160, slow=0.2)
     for number in signal.SIGTERM, signal.SIGINT:
         before = world.stored()
         process = world.haul.spawn("run", "PROFILE")
@@ -388,7 +388,7 @@ def test_signals_stop_in_order(bench):
 @test(timeout=60)
 def test_stop_sends_nothing_more(bench):
     """What is on its way is ended; what only waits for its turn is not sent."""
-    world = World(bench, users=1, each=100, slow=True)
+    world = World(bench, users=1, each=100, slow=0.2)
     for words in ("stop", "PROFILE"), ("pause", "PROFILE"), ("skip", "PROFILE", "--only", "u1"):
         before = world.stored()
         pid = world.detach()
@@ -535,7 +535,7 @@ def test_rebound_to_a_new_name(bench):
 @test(timeout=60)
 def test_files_are_private(bench):
     """Files 0600, directories 0700, while a run is at work and after it, whatever the umask."""
-    world = World(bench, users=1, each=12, slow=True)
+    world = World(bench, users=1, each=12, slow=0.2)
     before = os.umask(0)
     try:
         pid = world.detach()
@@ -669,7 +669,7 @@ class Screen:
 @test(timeout=60)
 def test_progress_on_a_terminal(bench):
     """One block that is drawn over itself, no wider than the terminal; lines of what has ended."""
-    world = World(bench, users=2, each=60, slow=True)
+    world = World(bench, users=2, each=60, slow=0.2)
     terminal = Terminal(world.haul, "run", "PROFILE")
     terminal.read(b"copying")
     terminal.read_times(b"of 6 workers", 5)

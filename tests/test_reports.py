@@ -68,7 +68,7 @@ def test_reports_and_lists(bench):
 @test(timeout=60)
 def test_report_after_a_kill(bench):
     """While a run is at work the report says so; after a kill, that it did not end by itself."""
-    world = World(bench, users=3, each=100, slow=True, run={"jobs": 1})
+    world = World(bench, users=3, each=100, slow=0.2, run={"jobs": 1})
     pid = world.detach()
     wait_for(lambda: world.stored() >= 3, 20, "the first messages")
     text = world.call("report", "PROFILE")

@@ -176,7 +176,15 @@ open_one(void *p)
 	return NULL;
 }
 
-/* Both at once: a login is some round trips. */
+/* No further attempt makes it good. */
+static bool
+is_final(const struct err *err)
+{
+	return !err_is_link(err->code) && err->retry == RETRY_NEVER;
+}
+
+/* Both at once: a login is some round trips. Of two errors the final one counts: a login that was
+ * refused is not tried again because the other side was silent. */
 static int
 open_both(struct job *job, struct err *err)
 {
@@ -189,7 +197,9 @@ open_both(struct job *job, struct err *err)
 	open_one(&target);
 	pthread_join(thread, NULL);
 	if (source.ret < 0 || target.ret < 0) {
-		*err = source.ret < 0 ? source.err : target.err;
+		bool of_target = source.ret == 0 || (target.ret < 0 && is_final(&target.err) &&
+							    !is_final(&source.err));
+		*err = of_target ? target.err : source.err;
 		return -1;
 	}
 	job->target_caps = job->target.c->caps(job->target.session);
@@ -396,9 +406,7 @@ stopped_state(const struct job *job)
 static int64_t
 wait_before_next(const struct err *err, unsigned tries)
 {
-	bool again = err_is_link(err->code) || err->retry != RETRY_NEVER;
-
-	if (!again || tries > TRIES_MAX)
+	if (is_final(err) || tries > TRIES_MAX)
 		return -1;
 	if (err->wait_ms != 0)
 		return err->wait_ms;

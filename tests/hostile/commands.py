@@ -213,7 +213,7 @@ def run_once(bench, setup, most, in_turn=False):
     """Two rounds with each command refused once; the third finds all whole. Where a message goes
     with its neighbours in commands of their own, one that is sent again comes behind them."""
     first, both = clean_run(bench, setup)
-    stage = Stage(bench, once(first, both, most, in_turn), **SETUPS[setup]())
+    stage = Stage(bench, once(first, both, most, in_turn), timeout="3s", **SETUPS[setup]())
     if without_cases(both, stage.cases):
         raise Failure("commands without cases: %r" % without_cases(both, stage.cases))
     met = set()

@@ -48,10 +48,10 @@ class Case:
 
 class Stage:
     """source, target: config of the stand-ins; armed: the rules hold from the first run on, not
-    only after arm(); profile: keywords of Haul"""
+    only after arm(); timeout: of either side; profile: keywords of Haul"""
 
     def __init__(self, bench, cases, source=None, target=None, cert=None, boxes=mailbox,
-                 armed=True, **profile):
+                 armed=True, timeout="1s", **profile):
         self.cases = list(cases)
         for n, case in enumerate(self.cases):
             case.user, case.host = "u%03d" % n, "127.1.%d.%d" % (n // 200, n % 200 + 1)
@@ -68,7 +68,7 @@ class Stage:
         profile["run"] = dict({"jobs": "64", "settle_wait": "200ms", "log_level": "trace"},
                               **profile.get("run", {}))
         for side in "source_options", "target_options":
-            profile[side] = dict({"timeout": "1s"}, **profile.get(side, {}))
+            profile[side] = dict({"timeout": timeout}, **profile.get(side, {}))
         self.haul = Haul(bench, self.servers["source"], self.servers["target"], rows=rows,
                          **profile)
         if armed:

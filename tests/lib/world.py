@@ -13,7 +13,7 @@ from standins.standin import Standin
 
 WRITES = {"APPEND", "CREATE", "DELETE", "RENAME", "STORE", "UID STORE", "COPY", "UID COPY", "MOVE",
           "UID MOVE", "EXPUNGE", "UID EXPUNGE", "SUBSCRIBE", "UNSUBSCRIBE", "SELECT", "CLOSE"}
-SLOWLY = {"command": "APPEND", "times": -1, "action": "stall", "seconds": 0.05}
+SLOWLY = {"command": "APPEND", "times": -1, "action": "stall"}
 # One message on its way at a time, so that a stop or a pause has something to leave
 ONE_BY_ONE = [c for c in CAPABILITIES if c not in ("LITERAL+", "MULTIAPPEND")]
 USAGE, ITEMS, ACCOUNTS, STOPPED, CANNOT = 1, 2, 3, 4, 5
@@ -27,7 +27,7 @@ def mails(first, count, date=1420452000):
 class World:
     """Two stand-ins and a profile between them; each mailbox has two folders."""
 
-    def __init__(self, bench, users=1, each=12, slow=False, run=None, **target):
+    def __init__(self, bench, users=1, each=12, slow=0, run=None, **target):
         people = {"u%d" % n: "secret" for n in range(1, users + 1)}
         boxes = {user: {"folders": {"INBOX": {"messages": mails(100 * k, each)},
                                     "Sent": {"messages": mails(100 * k + 50, each // 2)}}}
@@ -35,7 +35,7 @@ class World:
         self.count, self.bench = users * (each + each // 2), bench
         self.source = Standin(bench, "source", users=people, accounts=boxes)
         if slow:
-            target.update(rules=[SLOWLY], capabilities=ONE_BY_ONE)
+            target.update(rules=[dict(SLOWLY, seconds=slow)], capabilities=ONE_BY_ONE)
         self.target = Standin(bench, "target", users=people, **target)
         self.haul = Haul(bench, self.source, self.target,
                          run=dict({"batch_messages": 1}, **(run or {})))
