@@ -71,6 +71,22 @@ def test_each_command_always_old_server(bench):
     always(bench, "old")
 
 
+@test(timeout=60)
+def test_a_refused_login_beside_silence(bench):
+    """Whichever side refuses, the login is not tried again because the other one is silent."""
+    cases = []
+    for side, other in ("source", "target"), ("target", "source"):
+        case = commands.command_case(side, "AUTHENTICATE", "no", times=-1)
+        case.rules.append((other, {"command": "AUTHENTICATE", "action": "stall", "times": -1}))
+        case.end = "failed", "auth"
+        cases.append(case)
+    stage = Stage(bench, cases)
+    commands.check_stated(stage.run(expect=3), lambda case, account: "as told" in account["text"])
+    for case in cases:
+        tried = [c for c in stage.log_of(case, case.side) if c["command"] == "AUTHENTICATE"]
+        check_equal(len(tried), 1, "%s: logins" % case)
+
+
 @test(timeout=240)
 def test_noise_at_each_command(bench):
     """Every second case; there are nine to a command."""
