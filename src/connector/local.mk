@@ -24,6 +24,18 @@ UNIT_TESTS += src/connector/imap/test_codes
 src_connector_imap_test_codes_SOURCES = src/connector/imap/test_codes.c
 src_connector_imap_test_codes_LDADD = src/base/libbase.a
 
+check_PROGRAMS += src/connector/imap/test_login
+UNIT_TESTS += src/connector/imap/test_login
+src_connector_imap_test_login_SOURCES = src/connector/imap/test_login.c \
+	src/connector/imap/testscript.c src/connector/imap/testscript.h
+src_connector_imap_test_login_LDADD = $(CONNECTOR_TEST_LIBS)
+
+check_PROGRAMS += src/connector/imap/test_folders
+UNIT_TESTS += src/connector/imap/test_folders
+src_connector_imap_test_folders_SOURCES = src/connector/imap/test_folders.c \
+	src/connector/imap/testscript.c src/connector/imap/testscript.h
+src_connector_imap_test_folders_LDADD = $(CONNECTOR_TEST_LIBS)
+
 check_PROGRAMS += src/connector/imap/test_imap
 UNIT_TESTS += src/connector/imap/test_imap
 src_connector_imap_test_imap_SOURCES = src/connector/imap/test_imap.c \

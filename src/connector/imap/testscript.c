@@ -7,6 +7,36 @@
 #include "base/banned.h"
 
 void
+script_ends_init(struct script_ends *ends_r)
+{
+	ends_r->target = (struct endpoint){
+		.host = "mail.example",
+		.port = 143,
+		.security = NET_NONE,
+		.auth = AUTH_PLAIN,
+		.user = "ana",
+		.secret = secret_new("pass\"word", 9),
+		.separator = "*",
+		.timeout_ms = 1000,
+	};
+	ends_r->source = ends_r->target;
+	ends_r->source.readonly = true;
+	ends_r->env = (struct session_env){
+		.pool = spool_pool_new("/tmp", 1 << 20, 1 << 16),
+		.stream_limit = 1 << 20,
+		.ring_bytes = 1 << 18,
+		.account = "ana",
+	};
+}
+
+void
+script_ends_clear(struct script_ends *ends)
+{
+	secret_unref(&ends->target.secret);
+	spool_pool_free(&ends->env.pool);
+}
+
+void
 script_init(struct script *script, const char *const *lines)
 {
 	*script = (struct script){ .lines = lines };

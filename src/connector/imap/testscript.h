@@ -25,6 +25,19 @@ struct script {
 	bool closed, at_once;
 };
 
+/* What a list of lines ends with. */
+#define LINES(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* A source and a target as most tests want them, without a link. */
+struct script_ends {
+	struct endpoint source, target;
+	struct session_env env;
+};
+
+/* _clear() frees what _init() made. */
+void script_ends_init(struct script_ends *ends_r);
+void script_ends_clear(struct script_ends *ends);
+
 void script_init(struct script *script, const char *const *lines);
 void script_clear(struct script *script);
 /* A session over it that is logged in, with these grants. */
