@@ -17,7 +17,8 @@
 #include "report/format.h"
 #include "base/banned.h"
 
-#define LOOK_MS        50 /* between two looks at the engine, at least */
+#define LOOK_MS        50 /* between two looks at the events, at least */
+#define END_MS         10 /* between two looks for the end */
 #define DRAW_MS        500
 #define TOTALS_MS      5000 /* between two lines of totals on a pipe */
 #define EVENTS_AT_ONCE 64
@@ -431,6 +432,18 @@ prepare(struct progress *progress, struct engine *engine, const char *profile, b
 	progress->events = xcalloc(EVENTS_AT_ONCE, sizeof *progress->events);
 }
 
+/* News come by the thousand; the end is to be seen soon all the same. */
+static void
+rest(struct progress *progress)
+{
+	for (unsigned ms = 0; ms < LOOK_MS; ms += END_MS) {
+		engine_snapshot(progress->engine, progress->snapshot);
+		if (at_end(progress))
+			return;
+		clock_sleep_ms(END_MS);
+	}
+}
+
 bool
 cli_follow(struct engine *engine, const char *profile, bool remote, struct snapshot *last_r)
 {
@@ -448,8 +461,7 @@ cli_follow(struct engine *engine, const char *profile, bool remote, struct snaps
 		if (at_end(&progress) || !alive)
 			break;
 		poll(&wait, 1, DRAW_MS);
-		/* News come by the thousand; the end is to be seen soon all the same. */
-		clock_sleep_ms(LOOK_MS);
+		rest(&progress);
 	}
 	if (!progress.silent) {
 		take_events(&progress);

@@ -2,8 +2,13 @@
  *
  * The pieces may be cut anywhere, so all that is known between two bytes is state: a CR that may
  * still get its LF, the length of the line, and in the header whether the line is kept, dropped,
- * or its name not yet read far enough. Work is done by runs between line ends (memchr), and the
- * canonical bytes are gathered in a buffer, so that the cost is that of the two hashes. */
+ * or its name not yet read far enough. Work is done by runs between line ends (memchr).
+ *
+ * Most messages are canonical as they are. So there is one hash for both until the first byte in
+ * which they differ: what is known to be canonical is counted, and the hash follows that count (a
+ * few bytes behind what has come: a CR, the beginning of a name). From there on canonical bytes are
+ * gathered in a buffer and hashed apart. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +22,8 @@
 
 #define LINE_MAX_BYTES  998 /* RFC 5322, 2.1.1 */
 #define CANON_BUF_BYTES 16384
-#define NAME_MAX_BYTES  16 /* the longest of added_fields and its colon fit */
+#define NAME_MAX_BYTES  16                   /* the longest of added_fields and its colon fit */
+#define LAG_BYTES       (NAME_MAX_BYTES + 1) /* and a CR */
 
 /* What servers add, change or drop on their own (mailbox formats keep flags and UIDs there), so
  * that two copies of one message may differ in them. */
@@ -33,11 +39,19 @@ enum line_fate {
 enum first_line { FIRST_NAME, FIRST_BLANK, FIRST_DONE };
 
 struct digester {
-	EVP_MD_CTX *exact, *canonical, *head;
-	EVP_MD_CTX *
-		canonical_head; /* NULL until as many bytes were hashed, and where they never are */
-	uint64_t bytes;
-	uint64_t canonical_bytes; /* hashed */
+	EVP_MD_CTX *exact;
+	/* Their own only while it says so: */
+	EVP_MD_CTX *canonical, *head, *canonical_head;
+	bool same; /* the canonical bytes are the exact ones so far; `exact` is the hash of both */
+	bool has_head, has_canonical_head;
+	uint64_t bytes;           /* taken */
+	uint64_t hashed;          /* into `exact` */
+	uint64_t canonical_bytes; /* known; not all of them hashed */
+	/* The piece being taken, and the bytes before it that are not hashed yet. */
+	const char *piece;
+	uint64_t piece_at;
+	size_t piece_len, lag_len;
+	char lag[LAG_BYTES];
 	unsigned traits;
 	bool in_header;
 	size_t pending_cr; /* CRs that end what was seen so far */
@@ -53,32 +67,49 @@ struct digester {
 	unsigned char canon[CANON_BUF_BYTES];
 };
 
+static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256; /* once for all: to look it up costs more than to hash a small message */
+
+static void
+fetch_sha256(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (sha256 == NULL)
+		BUG("no SHA-256");
+}
+
 static EVP_MD_CTX *
 hash_new(void)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
-	if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
+	if (ctx == NULL)
 		BUG("no SHA-256");
 	return ctx;
 }
 
 static void
+hash_begin(EVP_MD_CTX *ctx)
+{
+	if (EVP_DigestInit_ex2(ctx, sha256, NULL) != 1)
+		BUG("no SHA-256");
+}
+
+static void
 hash_add(EVP_MD_CTX *ctx, const void *bytes, size_t len)
 {
-	if (EVP_DigestUpdate(ctx, bytes, len) != 1)
+	if (len > 0 && EVP_DigestUpdate(ctx, bytes, len) != 1)
 		BUG("SHA-256 update");
 }
 
 /* The hash as it stands. */
-static EVP_MD_CTX *
-hash_copy(const EVP_MD_CTX *from)
+static void
+hash_copy(EVP_MD_CTX **to, const EVP_MD_CTX *from)
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-
-	if (ctx == NULL || EVP_MD_CTX_copy_ex(ctx, from) != 1)
+	if (*to == NULL)
+		*to = hash_new();
+	if (EVP_MD_CTX_copy_ex(*to, from) != 1)
 		BUG("no copy of a hash");
-	return ctx;
 }
 
 static void
@@ -90,16 +121,32 @@ hash_end(EVP_MD_CTX *ctx, unsigned char *digest_r)
 		BUG("SHA-256 end");
 }
 
+/* Ready for a message. */
+static void
+begin(struct digester *d)
+{
+	hash_begin(d->exact);
+	d->same = true;
+	d->has_head = d->has_canonical_head = false;
+	d->bytes = d->hashed = d->canonical_bytes = d->piece_at = 0;
+	d->piece = NULL;
+	d->piece_len = d->lag_len = 0;
+	d->traits = 0;
+	d->in_header = true;
+	d->pending_cr = d->line_len = d->name_len = d->canon_len = 0;
+	d->fate = LINE_KEEP;
+	d->first = FIRST_NAME;
+	d->first_named = d->has_colon = false;
+}
+
 struct digester *
 digester_new(void)
 {
 	struct digester *d = xcalloc(1, sizeof(*d));
 
+	pthread_once(&fetched, fetch_sha256);
 	d->exact = hash_new();
-	d->canonical = hash_new();
-	d->in_header = true;
-	d->fate = LINE_KEEP;
-	d->first = FIRST_NAME;
+	begin(d);
 	return d;
 }
 
@@ -118,6 +165,62 @@ digester_free(struct digester **digester)
 	*digester = NULL;
 }
 
+/* Exact bytes up to there, out of what lags behind and the piece. */
+static void
+hash_up_to(struct digester *d, uint64_t end)
+{
+	uint64_t lag_at = d->piece_at - d->lag_len;
+
+	if (d->hashed < end && d->hashed < d->piece_at) {
+		uint64_t stop = end < d->piece_at ? end : d->piece_at;
+
+		hash_add(d->exact, d->lag + (d->hashed - lag_at), (size_t)(stop - d->hashed));
+		d->hashed = stop;
+	}
+	if (d->hashed < end) {
+		hash_add(d->exact, d->piece + (d->hashed - d->piece_at), (size_t)(end - d->hashed));
+		d->hashed = end;
+	}
+}
+
+/* From here on the canonical bytes are others. */
+static void
+diverge(struct digester *d)
+{
+	if (!d->same)
+		return;
+	hash_up_to(d, d->canonical_bytes);
+	hash_copy(&d->canonical, d->exact);
+	hash_up_to(d, d->piece_at + d->piece_len);
+	d->same = false;
+}
+
+/* What the piece ends in and is not known to be canonical waits. */
+static void
+end_piece(struct digester *d)
+{
+	char lag[LAG_BYTES];
+	size_t len = 0;
+
+	if (d->same) {
+		hash_up_to(d, d->canonical_bytes);
+		len = (size_t)(d->bytes - d->hashed);
+		if (len > LAG_BYTES)
+			BUG("a digest lags too far behind");
+		for (size_t i = 0; i < len; i++) {
+			uint64_t at = d->hashed + i;
+
+			lag[i] = at < d->piece_at ? d->lag[at - (d->piece_at - d->lag_len)]
+						  : d->piece[at - d->piece_at];
+		}
+		memcpy(d->lag, lag, len);
+	}
+	d->lag_len = len;
+	d->piece = NULL;
+	d->piece_at = d->bytes;
+	d->piece_len = 0;
+}
+
 /* A head's hash is that of the whole, stopped where the head ends. The canonical one is made of
  * the exact head alone: whoever sees no more than that has to come to the same. */
 static void
@@ -127,8 +230,9 @@ canon_hash(struct digester *d, const unsigned char *bytes, size_t len)
 
 	if (d->canonical_bytes < DIGEST_CANONICAL_HEAD_BYTES && len >= want) {
 		hash_add(d->canonical, bytes, (size_t)want);
-		if (d->head == NULL)
-			d->canonical_head = hash_copy(d->canonical);
+		if (!d->has_head)
+			hash_copy(&d->canonical_head, d->canonical);
+		d->has_canonical_head = !d->has_head;
 		hash_add(d->canonical, bytes + want, len - (size_t)want);
 	} else {
 		hash_add(d->canonical, bytes, len);
@@ -139,13 +243,33 @@ canon_hash(struct digester *d, const unsigned char *bytes, size_t len)
 static void
 canon_flush(struct digester *d)
 {
+	if (d->same)
+		return;
 	canon_hash(d, d->canon, d->canon_len);
 	d->canon_len = 0;
+}
+
+/* The same bytes as the exact ones at that place. */
+static void
+canon_count(struct digester *d, size_t len)
+{
+	uint64_t head = DIGEST_CANONICAL_HEAD_BYTES;
+
+	if (d->canonical_bytes < head && d->canonical_bytes + len >= head && !d->has_head) {
+		hash_up_to(d, head);
+		hash_copy(&d->canonical_head, d->exact);
+		d->has_canonical_head = true;
+	}
+	d->canonical_bytes += len;
 }
 
 static void
 canon_add(struct digester *d, const void *bytes, size_t len)
 {
+	if (d->same) {
+		canon_count(d, len);
+		return;
+	}
 	if (len > CANON_BUF_BYTES - d->canon_len)
 		canon_flush(d);
 	if (len > CANON_BUF_BYTES / 4) { /* long enough to be hashed where it lies */
@@ -168,6 +292,7 @@ canon_add_text(struct digester *d, const char *text, size_t len)
 
 		d->traits |= TRAIT_NUL;
 		canon_add(d, text, run);
+		diverge(d);
 		canon_add(d, "\x80", 1);
 		text += run + 1;
 		len -= run + 1;
@@ -227,6 +352,7 @@ read_name(struct digester *d, const char *text, size_t len)
 		if (text[i] == ':' && is_added_field(d->name, d->name_len)) {
 			d->fate = LINE_DROP;
 			d->name_len = 0;
+			diverge(d);
 			return i + 1;
 		}
 		if (text[i] == ':' || d->name_len == NAME_MAX_BYTES) {
@@ -309,6 +435,7 @@ static void
 end_bare_cr(struct digester *d)
 {
 	d->traits |= TRAIT_BARE_CR;
+	diverge(d);
 	for (; d->pending_cr > 0; d->pending_cr--)
 		take_line_end(d);
 }
@@ -323,7 +450,8 @@ take_run(struct digester *d, const char *p, size_t len)
 		const char *cr;
 
 		if (*p == '\r') {
-			d->pending_cr++;
+			if (++d->pending_cr > 1)
+				diverge(d);
 			p++;
 			continue;
 		}
@@ -344,22 +472,28 @@ take_bytes(struct digester *d, const char *p, size_t len)
 
 	if (len == 0)
 		return;
-	hash_add(d->exact, p, len);
+	d->piece = p;
+	d->piece_len = len;
 	d->bytes += len;
+	if (!d->same)
+		hash_up_to(d, d->bytes);
 	while (p < end) {
 		const char *lf = memchr(p, '\n', (size_t)(end - p));
 
 		take_run(d, p, (size_t)((lf != NULL ? lf : end) - p));
 		if (lf == NULL)
 			break;
-		if (d->pending_cr == 0)
+		if (d->pending_cr == 0) {
 			d->traits |= TRAIT_BARE_LF;
-		else if (d->pending_cr > 1)
+			diverge(d);
+		} else if (d->pending_cr > 1) {
 			d->traits |= TRAIT_BARE_CR;
+		}
 		d->pending_cr = 0;
 		take_line_end(d);
 		p = lf + 1;
 	}
+	end_piece(d);
 }
 
 void
@@ -368,12 +502,14 @@ digester_add(struct digester *digester, const void *bytes, size_t len)
 	struct digester *d = digester;
 	const char *p = bytes;
 
-	if (d->head == NULL && len >= DIGEST_HEAD_BYTES - d->bytes) {
+	if (!d->has_head && len >= DIGEST_HEAD_BYTES - d->bytes) {
 		size_t part = (size_t)(DIGEST_HEAD_BYTES - d->bytes);
 
 		take_bytes(d, p, part);
 		canon_flush(d);
-		d->head = hash_copy(d->exact);
+		hash_copy(&d->head, d->exact);
+		hash_add(d->head, d->lag, d->lag_len);
+		d->has_head = true;
 		p += part;
 		len -= part;
 	}
@@ -383,37 +519,48 @@ digester_add(struct digester *digester, const void *bytes, size_t len)
 static void
 end_heads(struct digester *d, struct digests *digests_r)
 {
-	if (d->head != NULL)
+	if (d->has_head)
 		hash_end(d->head, digests_r->head);
 	else
 		memcpy(digests_r->head, digests_r->exact, DIGEST_SIZE);
-	if (d->canonical_head != NULL)
+	if (d->has_canonical_head)
 		hash_end(d->canonical_head, digests_r->canonical_head);
-	else if (d->head == NULL)
+	else if (!d->has_head)
 		memcpy(digests_r->canonical_head, digests_r->canonical, DIGEST_SIZE);
 	else
 		memset(digests_r->canonical_head, 0, DIGEST_SIZE);
 }
 
 void
-digester_end(struct digester **digester, struct digests *digests_r)
+digester_take(struct digester *d, struct digests *digests_r)
 {
-	struct digester *d = *digester;
-
 	if (d->pending_cr > 0)
 		end_bare_cr(d);
 	if (d->line_len > 0) {
 		if (d->in_header)
 			d->traits |= TRAIT_BAD_HEADER;
+		diverge(d);
 		take_line_end(d);
 	}
 	if (d->bytes == 0)
 		d->traits |= TRAIT_EMPTY;
 	canon_flush(d);
-	hash_end(d->canonical, digests_r->canonical);
+	if (d->same && d->canonical_bytes != d->bytes)
+		BUG("canonical bytes are missing");
+	if (!d->same)
+		hash_end(d->canonical, digests_r->canonical);
 	hash_end(d->exact, digests_r->exact);
+	if (d->same)
+		memcpy(digests_r->canonical, digests_r->exact, DIGEST_SIZE);
 	end_heads(d, digests_r);
 	digests_r->bytes = d->bytes;
 	digests_r->traits = d->traits;
+	begin(d);
+}
+
+void
+digester_end(struct digester **digester, struct digests *digests_r)
+{
+	digester_take(*digester, digests_r);
 	digester_free(digester);
 }

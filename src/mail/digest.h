@@ -42,6 +42,8 @@ enum content_trait {
 struct digester;
 struct digester *digester_new(void);
 void digester_add(struct digester *digester, const void *bytes, size_t len);
+/* Fills *digests_r; the next bytes are those of another message. */
+void digester_take(struct digester *digester, struct digests *digests_r);
 /* Fills *digests_r, frees the digester and sets it NULL. */
 void digester_end(struct digester **digester, struct digests *digests_r);
 void digester_free(struct digester **digester); /* without a result; NULL is fine */

@@ -305,10 +305,70 @@ test_free(void)
 	digester_free(&d);
 }
 
+/* One digester for one message after the other, odd and plain ones. */
+static void
+test_take(void)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} messages[] = { { BYTES("A: b\r\n\r\nx\r\n") }, { BYTES("A: b\n\nx\r") },
+		{ BYTES("A: b\r\n\r\nx\r\n") }, { BYTES("Lines: 3\r\nA: b\r\n\r\n\0") },
+		{ BYTES("Lin") }, { BYTES("") }, { BYTES("A: b\r\n\r\nx\r\n") } };
+	struct digester *d = digester_new();
+
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		struct digests alone = { 0 }, taken = { 0 };
+
+		digest(messages[i].bytes, messages[i].len, 2, &alone);
+		for (size_t at = 0; at < messages[i].len; at++)
+			digester_add(d, messages[i].bytes + at, 1);
+		digester_take(d, &taken);
+		CHECK_MEM(&taken, &alone, sizeof(alone));
+	}
+	digester_free(&d);
+}
+
+/* Bytes that make a message canonical or not, at random: in pieces as in one. */
+static void
+test_random(void)
+{
+	static const char *const parts[] = { "A", "b: c", ":", "\r", "\n", "\r\n", "\r\n",
+		"\r\n\r\n", " ", "Status", "X-UID: 1", "Lines:", "\xc3",
+		"a longer line of text here", "\r\r\n" };
+	static char message[3 * DIGEST_HEAD_BYTES];
+	uint32_t state = 1;
+
+	for (int round = 0; round < 300; round++) {
+		struct digests whole = { 0 }, cut = { 0 };
+		size_t len = 0, want = round % 20 == 0 ? 2 * DIGEST_HEAD_BYTES : 300;
+
+		while (len < want) {
+			const char *part;
+
+			state = state * 1664525 + 1013904223;
+			part = parts[(state >> 16) % (sizeof(parts) / sizeof(parts[0]))];
+			if ((state >> 8) % 4 != 0 && round % 2 == 0)
+				part = "a plain line: of text\r\n";
+			memcpy(message + len, part, strlen(part));
+			len += strlen(part);
+			if ((state >> 4) % 64 == 0 && round % 3 == 0)
+				message[len++] = '\0';
+		}
+		digest(message, len, len, &whole);
+		for (size_t piece = 1; piece < 40; piece += 6) {
+			digest(message, len, piece, &cut);
+			CHECK_MEM(&cut, &whole, sizeof(whole));
+		}
+	}
+}
+
 int
 main(void)
 {
 	RUN(test_canonical);
+	RUN(test_take);
+	RUN(test_random);
 	RUN(test_cuts);
 	RUN(test_long_lines);
 	RUN(test_head);
