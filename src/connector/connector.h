@@ -50,6 +50,7 @@ struct session_env {
 };
 
 enum fetch_what {
+	FETCH_UIDS,   /* UID: which messages there are */
 	FETCH_META,   /* UID, FLAGS, INTERNALDATE, RFC822.SIZE */
 	FETCH_BODY,   /* and the whole message, in a ring if it is over the stream limit */
 	FETCH_WHOLE,  /* the same, kept however large it is */

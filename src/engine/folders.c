@@ -346,8 +346,6 @@ prepare_folder(
 	const struct folder *there = folder_list_find(&job->target_folders, pf->target.key);
 	struct ledger_folder *row = row_of(p, &pf->source);
 
-	wf->plan = pf;
-	wf->source = pf->source;
 	wf->target = pf->target;
 	if (!is_listed(there))
 		return err_set(err, ERR_NAME,
@@ -494,10 +492,20 @@ prepare_writing(struct prepare *p, struct err *err)
 	struct job *job = p->job;
 
 	say_left_out(job);
-	if (close_left_out(p, err) < 0 || check_existing(p, err) < 0 || make_missing(p, err) < 0)
+	if (close_left_out(p, err) < 0 || check_existing(p, err) < 0)
 		return -1;
 	job->folders = xcalloc(job->plan.work_count + 1, sizeof *job->folders);
 	job->folder_count = job->plan.work_count;
+	for (size_t i = 0; i < job->folder_count; i++) {
+		job->folders[i].plan = &job->plan.folders[i];
+		job->folders[i].source = job->plan.folders[i].source;
+	}
+	reader_new(job);
+	/* An account without a past: nothing else is asked of its source. */
+	if (p->row_count == 0 && reader_ahead(job, err) < 0)
+		return err_context(err, "source");
+	if (make_missing(p, err) < 0)
+		return -1;
 	for (size_t i = 0; i < job->folder_count; i++)
 		if (prepare_folder(p, &job->folders[i], &job->plan.folders[i], err) < 0)
 			return -1;
@@ -540,6 +548,7 @@ folders_clear(struct job *job)
 		ledger_folder_clear(&wf->row);
 		free(wf->todo);
 		uidset_clear(&wf->again);
+		uidset_clear(&wf->given);
 		doubt_free(&wf->doubt);
 		doubt_free(&wf->watched);
 		uidset_clear(&wf->ours);

@@ -110,6 +110,18 @@ job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t
 	return ret;
 }
 
+bool
+job_takes_any_care(struct job *job, const char *source_key)
+{
+	bool ret = false;
+
+	pthread_mutex_lock(&job->lock);
+	for (struct care_list *c = job->account->care; c != NULL; c = c->next)
+		ret = ret || strcmp(c->source_key, source_key) == 0;
+	pthread_mutex_unlock(&job->lock);
+	return ret;
+}
+
 void
 care_list_free(struct care_list **care)
 {
@@ -248,6 +260,8 @@ copy(struct job *job, struct err *err)
 	job->stop_reading = false;
 	memset(&job->reader_err, 0, sizeof job->reader_err);
 	job->queue = queue_new(QUEUE_BATCHES, QUEUE_BYTES, work_free);
+	if (job->reader == NULL)
+		reader_new(job);
 	if (pthread_create(&reader, NULL, reader_thread, job) != 0)
 		BUG("no thread");
 	ret = writer_run(job, err);
@@ -258,6 +272,7 @@ copy(struct job *job, struct err *err)
 		discard_queue(job);
 	}
 	pthread_join(reader, NULL);
+	reader_free(job);
 	queue_free(&job->queue);
 	pthread_mutex_lock(&job->local->lock);
 	job->account->progress.copy_ms += (uint64_t)(clock_ms() - began);
@@ -496,6 +511,7 @@ run_attempt(struct job *job, struct err *err)
 	else
 		end_done(job);
 	settle_keep_watched(job);
+	reader_free(job);
 	folders_clear(job);
 	if (lock >= 0)
 		close(lock);

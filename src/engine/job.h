@@ -48,8 +48,16 @@ struct work_folder {
 	struct ledger_folder row;     /* owned strings; counters as at the attempt's start */
 
 	/* The reader's. */
-	uint32_t scan_uid; /* next to scan; 0 = nothing to scan */
-	uint32_t scan_end; /* the last UID there is, as the server tells */
+	bool begun;
+	/* A folder of which nothing is known yet is fetched by ranges of UIDs, sizes unseen; what
+	 * it holds is listed behind that, and what did not come is fetched like any other. */
+	bool at_once;
+	bool at_once_failed;                 /* a range was refused: all is scanned */
+	uint32_t at_once_uid, at_once_width; /* the next range; 0 = all were asked for */
+	uint64_t at_once_bytes;              /* of a range, as estimated */
+	struct uidset given;                 /* came so */
+	uint32_t scan_uid;                   /* next to scan; 0 = nothing to scan */
+	uint32_t scan_end;                   /* the last UID there is, as the server tells */
 	uint32_t scan_width;
 	unsigned scans, ops; /* in flight; ops: with all others */
 	bool scanned;        /* to its end */
@@ -124,6 +132,7 @@ struct job {
 	struct work_folder *folders;
 	size_t folder_count;
 	struct queue *queue;
+	struct reader *reader; /* reader.c */
 
 	atomic_bool stopped; /* this attempt ends early; see job_stopping() */
 
@@ -152,6 +161,7 @@ void job_note_host(struct job *job, enum err_code code, const char *fmt, ...)
 unsigned job_settle_wait(struct job *job);
 void job_take_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
 bool job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
+bool job_takes_any_care(struct job *job, const char *source_key);
 
 /* side.c */
 void side_init(struct job *job, bool source);
@@ -190,6 +200,13 @@ uint64_t left_at_most(const struct job *job);
 int folders_subscribe(struct job *job, struct err *err);
 
 /* reader.c */
+/* Makes the job's reader, once its folders have their plan and source; freed by reader_free(),
+ * which closes nothing: what was asked for is still on its way. */
+void reader_new(struct job *job);
+void reader_free(struct job *job);
+/* Asks for the first messages of folders that the ledger does not know, before the target is ready
+ * for them. By the worker's thread, which leaves the source session alone afterwards. */
+int reader_ahead(struct job *job, struct err *err);
 void *reader_thread(void *job); /* closes the queue at its end */
 
 /* intent.c */

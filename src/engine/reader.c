@@ -5,6 +5,9 @@
  *
  *   folder - scan a window of UIDs -> subtract the ledger -> todo -> fetch sets -> batches -> queue
  *
+ * A folder that the ledger does not know, of which nothing is to be left out, is fetched without
+ * being scanned: by ranges of UIDs, and behind them a list of its UIDs shows that all came.
+ *
  * It owns the source session and the work folders' reader part. A batch leaves for the writer
  * with its intent queued in the ledger. Stop and pause are looked at between operations; what is
  * in flight is bounded by FETCH_WINDOW_BYTES. */
@@ -25,12 +28,14 @@
 #define FETCH_SET_MESSAGES 1000u
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCHES_IN_FLIGHT  16u
+#define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
 #define SIZE_IS_WRONG      4 /* times: what a server's estimate is not; less is fetched and seen */
 #define HOLD_UP_MS         (10 * 60 * 1000) /* a writer that takes nothing for so long */
 #define KEEPALIVE_MS       60000u
 
 enum op_kind {
 	OP_SCAN,
+	OP_AT_ONCE,
 	OP_FETCH,
 	OP_MISSING /* asked for and not given: are they still listed? */
 };
@@ -361,7 +366,14 @@ scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
 	change->keywords_lost = item->reason == REASON_KEYWORDS;
 }
 
-/* Merges a window's answer (sorted) with the ledger's rows of the same UIDs. */
+static bool
+was_given(const struct work_folder *wf, uint32_t uid)
+{
+	return wf->at_once && uidset_has(&wf->given, uid);
+}
+
+/* Merges a window's answer (sorted) with the ledger's rows of the same UIDs. What was given before
+ * it was scanned is counted, and may have its row by now. */
 static int
 merge_window(struct reader *r, struct op *op, struct work *changes, struct err *err)
 {
@@ -385,9 +397,14 @@ merge_window(struct reader *r, struct op *op, struct work *changes, struct err *
 			for (; at < op->scanned_count && op->scanned[at].uid <= up_to &&
 				(i == count || op->scanned[at].uid < row_uid);
 				at++)
-				scan_new(r, wf, &op->scanned[at], false);
+				if (!was_given(wf, op->scanned[at].uid))
+					scan_new(r, wf, &op->scanned[at], false);
 			if (i == count)
 				break;
+			if (was_given(wf, row_uid)) {
+				at += at < op->scanned_count && op->scanned[at].uid == row_uid;
+				continue;
+			}
 			wf->known_items++;
 			wf->known_bytes += rows[i].size;
 			if (at < op->scanned_count && op->scanned[at].uid == row_uid)
@@ -433,6 +450,21 @@ folder_counted(struct reader *r, struct work_folder *wf)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
+/* Its messages are fetched without having been scanned; what is there is only listed. */
+static bool
+only_listed(const struct work_folder *wf)
+{
+	return wf->at_once && !wf->at_once_failed;
+}
+
+static void
+merge_list(struct reader *r, struct op *op)
+{
+	for (size_t i = 0; i < op->scanned_count; i++)
+		if (!was_given(op->folder, op->scanned[i].uid))
+			scan_new(r, op->folder, &op->scanned[i], false);
+}
+
 static int
 end_scan(struct reader *r, struct op *op, struct err *err)
 {
@@ -444,7 +476,9 @@ end_scan(struct reader *r, struct op *op, struct err *err)
 	r->scans--;
 	if (op->scanned_count > 1)
 		qsort(op->scanned, op->scanned_count, sizeof *op->scanned, by_uid);
-	if (merge_window(r, op, changes, err) < 0) {
+	if (only_listed(op->folder)) {
+		merge_list(r, op);
+	} else if (merge_window(r, op, changes, err) < 0) {
 		work_free(changes);
 		return -1;
 	}
@@ -483,10 +517,12 @@ static int
 start_op(struct reader *r, struct op *op, struct err *err)
 {
 	struct side *source = &r->job->source;
-	enum fetch_what what = op->kind != OP_FETCH ? FETCH_META
-			       : op->whole          ? FETCH_WHOLE
-						    : FETCH_BODY;
+	enum fetch_what what = FETCH_META;
 
+	if (op->kind == OP_AT_ONCE || op->kind == OP_FETCH)
+		what = op->whole ? FETCH_WHOLE : FETCH_BODY;
+	else if (op->kind == OP_SCAN && only_listed(op->folder))
+		what = FETCH_UIDS;
 	if (source->c->fetch_start(source->session, &op->folder->source, &op->set, what, err) < 0) {
 		op_free(&op);
 		return -1;
@@ -515,6 +551,30 @@ start_scan(struct reader *r, struct work_folder *wf, struct err *err)
 	wf->scans++;
 	r->scans++;
 	return start_op(r, op, err);
+}
+
+/* The last range has no end, as the last window has none. Its list leaves with it, while the folder
+ * is selected. */
+static int
+start_at_once(struct reader *r, struct work_folder *wf, struct err *err)
+{
+	struct op *op = xcalloc(1, sizeof *op);
+	bool is_last = wf->at_once_uid > wf->scan_end ||
+		       wf->scan_end - wf->at_once_uid < wf->at_once_width;
+	uint32_t last = is_last ? UINT32_MAX - 1 : wf->at_once_uid + wf->at_once_width - 1;
+
+	op->kind = OP_AT_ONCE;
+	op->folder = wf;
+	op->bytes = wf->at_once_bytes;
+	uidset_add(&op->set, wf->at_once_uid, last);
+	wf->at_once_uid = is_last ? 0 : last + 1;
+	r->fetches++;
+	if (start_op(r, op, err) < 0)
+		return -1;
+	while (is_last && wf->scan_uid != 0 && r->scans < SCANS_IN_FLIGHT)
+		if (start_scan(r, wf, err) < 0)
+			return -1;
+	return 0;
 }
 
 /* The next messages to be fetched, as one set. One that has to be kept whole comes alone. */
@@ -574,8 +634,27 @@ in_doubt(struct job *job, const struct work_folder *wf)
 static bool
 is_read(const struct work_folder *wf)
 {
-	return wf->scan_uid == 0 && wf->ops == 0 && wf->todo_next == wf->todo_count &&
-	       wf->again.count == 0;
+	return wf->scan_uid == 0 && wf->at_once_uid == 0 && wf->ops == 0 &&
+	       wf->todo_next == wf->todo_count && wf->again.count == 0;
+}
+
+static bool
+has_room(const struct reader *r)
+{
+	return r->fetches < FETCHES_IN_FLIGHT &&
+	       (r->fetches == 0 || r->bytes_in_flight < FETCH_WINDOW_BYTES);
+}
+
+static int
+top_up_at_once(struct reader *r, struct err *err)
+{
+	for (size_t i = r->first_open; i < r->job->folder_count && has_room(r); i++) {
+		struct work_folder *wf = &r->job->folders[i];
+		while (wf->at_once_uid != 0 && has_room(r))
+			if (start_at_once(r, wf, err) < 0)
+				return -1;
+	}
+	return 0;
 }
 
 /* Fills the row of operations up: fetches of what is known first, in folder order, then scans. */
@@ -589,17 +668,17 @@ top_up(struct reader *r, struct err *err)
 	for (size_t i = r->first_open; i < job->folder_count && r->fetches < FETCHES_IN_FLIGHT;
 		i++) {
 		struct work_folder *wf = &job->folders[i];
-		while ((wf->todo_next < wf->todo_count || wf->again.count > 0) &&
-			r->fetches < FETCHES_IN_FLIGHT &&
-			(r->fetches == 0 || r->bytes_in_flight < FETCH_WINDOW_BYTES))
+		while ((wf->todo_next < wf->todo_count || wf->again.count > 0) && has_room(r))
 			if (start_fetch(r, wf, err) < 0)
 				return -1;
 	}
+	if (top_up_at_once(r, err) < 0)
+		return -1;
 	for (size_t i = r->first_open; i < job->folder_count && r->scans < SCANS_IN_FLIGHT &&
 				       (r->todo_ahead < TODO_AHEAD || r->op_count == 0);
 		i++) {
 		struct work_folder *wf = &job->folders[i];
-		while (wf->scan_uid != 0 && r->scans < SCANS_IN_FLIGHT &&
+		while (wf->scan_uid != 0 && wf->at_once_uid == 0 && r->scans < SCANS_IN_FLIGHT &&
 			(r->todo_ahead < TODO_AHEAD || r->op_count == 0) && !in_doubt(job, wf))
 			if (start_scan(r, wf, err) < 0)
 				return -1;
@@ -715,6 +794,30 @@ give_up_folder(struct reader *r, struct op *op, const struct err *refused)
 	}
 }
 
+/* In a folder that was not scanned. */
+static int
+take_given(struct reader *r, struct work_folder *wf, struct message **message, struct err *err)
+{
+	uint32_t uid = (*message)->item->uid;
+
+	if (uidset_has(&wf->given, uid)) {
+		message_free(message);
+		return 0;
+	}
+	uidset_add(&wf->given, uid, uid);
+	wf->new_items++;
+	wf->new_bytes += (*message)->body_bytes;
+	return add_message(r, wf, message, err);
+}
+
+static void
+end_at_once(struct reader *r, struct op *op, const struct err *refused)
+{
+	r->fetches--;
+	if (refused->code != ERR_NONE)
+		op->folder->at_once_failed = true;
+}
+
 /* Takes one answer of the oldest operation. */
 static int
 take_answer(struct reader *r, struct err *err)
@@ -736,6 +839,8 @@ take_answer(struct reader *r, struct err *err)
 		message_free(&message);
 		return 0;
 	}
+	if (ret == 1 && op->kind == OP_AT_ONCE)
+		return take_given(r, op->folder, &message, err);
 	if (ret == 1) {
 		uidset_remove(&op->set, message->item->uid);
 		return add_message(r, op->folder, &message, err);
@@ -751,6 +856,8 @@ take_answer(struct reader *r, struct err *err)
 		give_up_folder(r, op, &refused);
 	else if (ret == 0 && op->kind == OP_SCAN)
 		ret = end_scan(r, op, err);
+	else if (ret == 0 && op->kind == OP_AT_ONCE)
+		end_at_once(r, op, &refused);
 	else if (ret == 0 && op->kind == OP_FETCH)
 		ret = end_fetch(r, op, &refused, err);
 	else if (ret == 0)
@@ -770,14 +877,63 @@ rows_of(const struct ledger_counts *counts)
 	return rows;
 }
 
+static bool
+none_is_too_large(const struct job *job, const struct folder *folder)
+{
+	return job->limits.message_max == 0 ||
+	       ((folder->flags & FOLDER_SIZE) != 0 &&
+		       folder->size_bytes <= job->limits.message_max);
+}
+
+/* Nothing of it is known or in doubt, and no message is left out for its size or date. */
+static bool
+may_come_at_once(struct job *job, const struct work_folder *wf)
+{
+	const struct profile_run *run = job->run;
+	const struct folder *f = &wf->source;
+
+	return (f->flags & FOLDER_STATUS) != 0 && f->uidnext > 1 && f->messages > 0 &&
+	       rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt && !in_doubt(job, wf) &&
+	       run->since == INT64_MIN && run->before == INT64_MAX && run->max_size == 0 &&
+	       none_is_too_large(job, f) && !job_takes_any_care(job, f->key);
+}
+
 static void
-begin_folder(struct work_folder *wf)
+begin_at_once(struct work_folder *wf)
+{
+	const struct folder *f = &wf->source;
+	uint64_t messages = f->messages, bytes = FETCH_SET_BYTES, width = f->uidnext;
+
+	if ((f->flags & FOLDER_SIZE) != 0)
+		bytes = f->size_bytes;
+	else if (messages > AT_ONCE_MESSAGES)
+		messages = AT_ONCE_MESSAGES;
+	if (messages > FETCH_SET_MESSAGES) {
+		bytes = bytes / messages * FETCH_SET_MESSAGES;
+		messages = FETCH_SET_MESSAGES;
+	}
+	if (bytes > FETCH_SET_BYTES) {
+		messages = messages * FETCH_SET_BYTES / bytes;
+		bytes = FETCH_SET_BYTES;
+	}
+	width = width * messages / f->messages;
+	wf->at_once = true;
+	wf->at_once_uid = 1;
+	wf->at_once_width = width < 1                ? 1
+			    : width > UINT32_MAX - 1 ? UINT32_MAX - 1
+						     : (uint32_t)width;
+	wf->at_once_bytes = bytes;
+}
+
+static void
+begin_folder(struct job *job, struct work_folder *wf)
 {
 	const struct folder *f = &wf->source;
 	uint64_t width;
 
-	if (wf->err.code != ERR_NONE)
+	if (wf->err.code != ERR_NONE || wf->begun)
 		return;
+	wf->begun = true;
 	wf->scan_uid = 1;
 	wf->scan_end = UINT32_MAX - 1;
 	wf->scan_width = UINT32_MAX - 1;
@@ -790,6 +946,8 @@ begin_folder(struct work_folder *wf)
 	/* Rows that were just settled are not in the counts of the attempt's start. */
 	if (f->messages == 0 && rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt)
 		wf->scan_uid = 0;
+	else if (may_come_at_once(job, wf))
+		begin_at_once(wf);
 }
 
 /* Nothing in flight and nothing to start but folders in doubt, which may become free. 1 = go on. */
@@ -860,33 +1018,62 @@ read_all(struct reader *r, struct err *err)
 	}
 }
 
+void
+reader_new(struct job *job)
+{
+	struct reader *r = xcalloc(1, sizeof *r);
+
+	r->job = job;
+	r->last = &r->first;
+	job->reader = r;
+}
+
+void
+reader_free(struct job *job)
+{
+	struct reader *r = job->reader;
+
+	if (r == NULL)
+		return;
+	batch_free(&r->batch);
+	while (r->first != NULL) {
+		struct op *op = r->first;
+		r->first = op->next;
+		op_free(&op);
+	}
+	free(r);
+	job->reader = NULL;
+}
+
+int
+reader_ahead(struct job *job, struct err *err)
+{
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (may_come_at_once(job, &job->folders[i]))
+			begin_folder(job, &job->folders[i]);
+	return top_up_at_once(job->reader, err);
+}
+
 void *
 reader_thread(void *p)
 {
 	struct job *job = p;
-	struct reader r = { .job = job };
+	struct reader *r = job->reader;
 	struct err err = { 0 };
 
-	r.last = &r.first;
 	for (size_t i = 0; i < job->folder_count; i++) {
-		begin_folder(&job->folders[i]);
-		if (job->folders[i].scan_uid == 0 && job->folders[i].err.code == ERR_NONE)
-			folder_counted(&r, &job->folders[i]);
+		begin_folder(job, &job->folders[i]);
+		if (is_read(&job->folders[i]) && job->folders[i].err.code == ERR_NONE)
+			folder_counted(r, &job->folders[i]);
 	}
-	if (read_all(&r, &err) < 0) {
+	if (read_all(r, &err) < 0) {
 		pthread_mutex_lock(&job->lock);
 		job->reader_err = err;
 		pthread_mutex_unlock(&job->lock);
 	}
-	if (r.batch != NULL) { /* whole messages that were read are worth sending */
+	if (r->batch != NULL) { /* whole messages that were read are worth sending */
 		struct err late = { 0 };
-		(void)flush_batch(&r, &late);
-	}
-	batch_free(&r.batch);
-	while (r.first != NULL) {
-		struct op *op = r.first;
-		r.first = op->next;
-		op_free(&op);
+		(void)flush_batch(r, &late);
 	}
 	queue_close(job->queue);
 	return NULL;

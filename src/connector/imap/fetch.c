@@ -118,7 +118,7 @@ fetch_wanting(const struct session *s)
 	size_t count = 0;
 
 	for (const struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
-		if (takes_answers(s, op) && op->what != FETCH_META)
+		if (takes_answers(s, op) && op->what > FETCH_META)
 			count++;
 	}
 	return count;
@@ -128,11 +128,30 @@ struct fetch_op *
 fetch_wanted(struct session *s, uint32_t uid, bool has_body)
 {
 	for (struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
-		if (takes_answers(s, op) && has_body == (op->what != FETCH_META) &&
-			uidset_has(&op->asked, uid) && !uidset_has(&op->seen, uid))
+		if (takes_answers(s, op) && op->what != FETCH_UIDS &&
+			has_body == (op->what != FETCH_META) && uidset_has(&op->asked, uid) &&
+			!uidset_has(&op->seen, uid))
 			return op;
 	}
 	return NULL;
+}
+
+void
+fetch_list(struct session *s, uint32_t uid)
+{
+	for (struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
+		struct message *message;
+
+		if (op->what != FETCH_UIDS || !takes_answers(s, op) ||
+			!uidset_has(&op->asked, uid) || uidset_has(&op->seen, uid))
+			continue;
+		message = xcalloc(1, sizeof(*message));
+		message->item = item_new(uid);
+		message->item->received = ITEM_DATE_NONE;
+		fetch_give(op, &message);
+		s->progress = true;
+		return;
+	}
 }
 
 static struct piece **
@@ -208,7 +227,7 @@ fetch_note(struct session *s, struct item **item, unsigned told)
 	for (struct fetch_op *op = s->fetch_first; op != NULL && told != 0; op = op->next) {
 		struct piece **at, *piece;
 
-		if (!takes_answers(s, op) || !uidset_has(&op->asked, uid))
+		if (op->what == FETCH_UIDS || !takes_answers(s, op) || !uidset_has(&op->asked, uid))
 			continue;
 		at = piece_of(op, uid);
 		if (*at != NULL && (*at)->message != NULL) {
@@ -326,6 +345,7 @@ static int
 send_fetches(struct session *s, struct fetch_op *op, struct err *err)
 {
 	static const char *const items[] = {
+		[FETCH_UIDS] = "(UID)",
 		[FETCH_META] = "(UID FLAGS INTERNALDATE RFC822.SIZE)",
 		[FETCH_BODY] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
 		[FETCH_WHOLE] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",

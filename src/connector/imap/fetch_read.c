@@ -332,6 +332,8 @@ deliver(struct session *s, struct fetch_body *body)
 		op = fetch_wanted(s, body->item->uid, body->has_body);
 	if (op == NULL) {
 		if (!body->has_body)
+			fetch_list(s, body->item->uid);
+		if (!body->has_body)
 			fetch_note(s, &body->item, body->told);
 		return;
 	}

@@ -318,6 +318,8 @@ enum fetch_told {
 };
 /* Adds what earlier answers told of the item's message. */
 void fetch_add_known(struct fetch_op *op, struct item *item, unsigned *told);
+/* An answer shows that its message is there: FETCH_UIDS gets it. */
+void fetch_list(struct session *s, uint32_t uid);
 /* An answer without what was asked for: kept, where its message is still to come or waits for it;
  * *item is taken then. */
 void fetch_note(struct session *s, struct item **item, unsigned told);
