@@ -178,10 +178,19 @@ def test_uidvalidity_between_rounds(bench):
 
 @test(timeout=120)
 def test_uidvalidity_within_a_round(bench):
+    validity_within_a_round(bench, (1, 2, 3))
+
+
+@test(timeout=120)
+def test_uidvalidity_between_scan_and_fetch(bench):
+    validity_within_a_round(bench, (1, 2, 3, 4), run={"max_size": "1G"})
+
+
+def validity_within_a_round(bench, examines, **more):
     """The folder is other mail from then on: this round stops there and says both values, the
     next one finds its rows again. Only a target that says so once, at a SELECT, and gives UIDs
     under the old value with each APPEND, has lied, and is not believed."""
-    cases, moments = [], [("source", "EXAMINE", n) for n in (1, 2, 3, 4)] + \
+    cases, moments = [], [("source", "EXAMINE", n) for n in examines] + \
         [("target", "SELECT", n) for n in (1, 2, 3)]
     for side, command, nth in moments:
         for action, renumber in (("uidvalidity", True), ("uidvalidity", False), ("lie", False)):
@@ -191,7 +200,7 @@ def test_uidvalidity_within_a_round(bench):
             case.end = ("done", None) if (side, action) == ("target", "lie") else (
                 "failed", "uidvalidity")
             cases.append(case)
-    stage = validity_stage(bench, cases)
+    stage = validity_stage(bench, cases, **more)
     accounts = stage.run()
     commands.check_stated(accounts, lambda case, account: re.search(
         r"UIDVALIDITY (was [15]\d{3}, is now 987654|987654, had [15]\d{3})$", account["text"]))

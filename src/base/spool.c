@@ -288,6 +288,24 @@ grow_memory(struct spool *s, uint64_t need)
 	return true;
 }
 
+unsigned char *
+spool_room(struct spool *spool, size_t bytes)
+{
+	if (spool->pool == NULL || spool->fd >= 0 || spool->size != 0 || bytes == 0 ||
+		!grow_memory(spool, bytes))
+		return NULL;
+	return spool->mem;
+}
+
+void
+spool_filled(struct spool *spool, size_t len)
+{
+	pthread_mutex_lock(&spool->lock);
+	spool->size += len;
+	pthread_cond_broadcast(&spool->changed);
+	pthread_mutex_unlock(&spool->lock);
+}
+
 static int
 write_kept(struct spool *s, const unsigned char *bytes, size_t len, struct err *err)
 {
@@ -526,6 +544,21 @@ spool_read(struct spool *spool, uint64_t offset, void *buf, size_t size, size_t 
 		return read_at(fd, offset, buf, size, got_r, err);
 	*got_r = size;
 	return 0;
+}
+
+const unsigned char *
+spool_view(struct spool *spool, size_t *len_r)
+{
+	const unsigned char *view = NULL;
+
+	/* Once finished, neither the bytes nor their place changes any more. */
+	pthread_mutex_lock(&spool->lock);
+	if (spool->finished && spool->pool != NULL && spool->fd < 0 && spool->size > 0) {
+		view = spool->mem;
+		*len_r = (size_t)spool->size;
+	}
+	pthread_mutex_unlock(&spool->lock);
+	return view;
 }
 
 void

@@ -35,6 +35,10 @@ void spool_unref(struct spool **spool);
 
 /* Writer. 0, or -1 with ERR_DISK, or ERR_CANCELLED when the reader gave the ring up. */
 int spool_write(struct spool *spool, const void *bytes, size_t len, struct err *err);
+/* Room in memory for all `bytes` of an empty spool whose total was set, to be filled from the front
+ * and told by spool_filled(); NULL: there is none, spool_write() goes on in a file. */
+unsigned char *spool_room(struct spool *spool, size_t bytes);
+void spool_filled(struct spool *spool, size_t len);
 void spool_finish(struct spool *spool);                      /* all bytes are there */
 void spool_fail(struct spool *spool, const struct err *err); /* no more will come: readers get it */
 void spool_set_total(struct spool *spool, uint64_t bytes);   /* known before the end: a literal */
@@ -51,6 +55,9 @@ void spool_digest(struct spool *spool, unsigned char digest[SPOOL_DIGEST_BYTES])
  */
 int spool_read(struct spool *spool, uint64_t offset, void *buf, size_t size, size_t *got_r,
 	struct err *err);
+/* All bytes where they lie, as long as the caller holds its reference; NULL: not finished, or not
+ * in memory. */
+const unsigned char *spool_view(struct spool *spool, size_t *len_r);
 void spool_abandon(struct spool *spool); /* the reader of a ring leaves: writes fail from now on */
 /* Waits until finished or failed. 0, or -1 with the writer's error. */
 int spool_wait(struct spool *spool, struct err *err);

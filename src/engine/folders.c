@@ -486,6 +486,15 @@ say_left_out(struct job *job)
 	str_clear(&text);
 }
 
+static bool
+is_fresh(const struct prepare *p, const struct folder *source)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (row_is_current(&p->rows[i], source))
+			return false;
+	return true;
+}
+
 static int
 prepare_writing(struct prepare *p, struct err *err)
 {
@@ -499,6 +508,7 @@ prepare_writing(struct prepare *p, struct err *err)
 	for (size_t i = 0; i < job->folder_count; i++) {
 		job->folders[i].plan = &job->plan.folders[i];
 		job->folders[i].source = job->plan.folders[i].source;
+		job->folders[i].fresh = is_fresh(p, &job->folders[i].source);
 	}
 	reader_new(job);
 	/* An account without a past: nothing else is asked of its source. */

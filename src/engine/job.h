@@ -46,6 +46,7 @@ struct work_folder {
 	const struct plan_folder *plan;
 	struct folder source, target; /* the plan's, with the values expected */
 	struct ledger_folder row;     /* owned strings; counters as at the attempt's start */
+	bool fresh;                   /* the ledger had no row of it, under no UIDVALIDITY */
 
 	/* The reader's. */
 	bool begun;

@@ -885,15 +885,15 @@ none_is_too_large(const struct job *job, const struct folder *folder)
 		       folder->size_bytes <= job->limits.message_max);
 }
 
-/* Nothing of it is known or in doubt, and no message is left out for its size or date. */
+/* Nothing of it is known, so nothing is in doubt, and no message is left out for its size or date.
+ */
 static bool
 may_come_at_once(struct job *job, const struct work_folder *wf)
 {
 	const struct profile_run *run = job->run;
 	const struct folder *f = &wf->source;
 
-	return (f->flags & FOLDER_STATUS) != 0 && f->uidnext > 1 && f->messages > 0 &&
-	       rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt && !in_doubt(job, wf) &&
+	return wf->fresh && (f->flags & FOLDER_STATUS) != 0 && f->uidnext > 1 && f->messages > 0 &&
 	       run->since == INT64_MIN && run->before == INT64_MAX && run->max_size == 0 &&
 	       none_is_too_large(job, f) && !job_takes_any_care(job, f->key);
 }
@@ -1054,6 +1054,15 @@ reader_ahead(struct job *job, struct err *err)
 	return top_up_at_once(job->reader, err);
 }
 
+/* Until it is known what there is of a folder whose messages come first: what its server said. */
+static void
+say_expected(struct job *job, const struct work_folder *wf)
+{
+	if (wf->at_once)
+		ledger_folder_found(job->ledger, wf->row.id, wf->source.messages,
+			wf->source.size_bytes, wf->row.scanned_round);
+}
+
 void *
 reader_thread(void *p)
 {
@@ -1063,6 +1072,7 @@ reader_thread(void *p)
 
 	for (size_t i = 0; i < job->folder_count; i++) {
 		begin_folder(job, &job->folders[i]);
+		say_expected(job, &job->folders[i]);
 		if (is_read(&job->folders[i]) && job->folders[i].err.code == ERR_NONE)
 			folder_counted(r, &job->folders[i]);
 	}

@@ -15,7 +15,7 @@
 
 #include "base/banned.h"
 
-#define BUFFER_BYTES ((size_t)16 << 10) /* a TLS record; larger ones only cost memory moves */
+#define BUFFER_BYTES ((size_t)64 << 10)
 
 struct stream {
 	struct conn *conn;

@@ -15,6 +15,7 @@
 
 enum {
 	CHUNK_BYTES = 64 << 10,
+	SPOOL_ROOM_MAX = 16 << 20,
 	DRAIN_MAX = 16 << 20 /* of a body nobody wants any more: read on, or close */
 };
 
@@ -126,28 +127,44 @@ read_number(struct session *s, struct fetch_body *body, bool is_uid, struct err 
 	return 0;
 }
 
-/* The body of `bytes` into a new kept spool, or only through the digester. */
+static struct digester *
+digester_of(struct session *s)
+{
+	if (s->digester == NULL)
+		s->digester = digester_new();
+	return s->digester;
+}
+
+/* The body of `bytes` into a new kept spool, straight into its memory where there is room, or only
+ * through the digester. */
 static int
 keep_body(struct session *s, struct fetch_body *body, uint64_t bytes, bool keep, struct err *err)
 {
-	struct digester *digester = digester_new();
-	unsigned char chunk[CHUNK_BYTES];
-	size_t got;
+	struct digester *digester = digester_of(s);
+	unsigned char chunk[CHUNK_BYTES], *room = NULL;
+	size_t got, at = 0;
 	int ret;
 
 	if (keep) {
 		body->spool = spool_new(s->env.pool);
 		spool_set_total(body->spool, bytes);
+		room = bytes <= SPOOL_ROOM_MAX ? spool_room(body->spool, (size_t)bytes) : NULL;
 	}
 	do {
-		ret = wire_literal_read(&s->wire, chunk, sizeof(chunk), &got, err);
+		unsigned char *to = room != NULL ? room + at : chunk;
+
+		ret = wire_literal_read(
+			&s->wire, to, room != NULL ? (size_t)bytes - at : sizeof(chunk), &got, err);
 		if (ret != 0 || got == 0)
 			break;
-		digester_add(digester, chunk, got);
-		if (keep)
+		digester_add(digester, to, got);
+		at += got;
+		if (room != NULL)
+			spool_filled(body->spool, got);
+		else if (keep)
 			ret = spool_write(body->spool, chunk, got, err);
 	} while (ret == 0);
-	digester_end(&digester, &body->digests);
+	digester_take(digester, &body->digests);
 	if (ret == 0 && keep)
 		spool_finish(body->spool);
 	return ret;
@@ -156,12 +173,11 @@ keep_body(struct session *s, struct fetch_body *body, uint64_t bytes, bool keep,
 static void
 keep_string(struct session *s, struct fetch_body *body, const struct wire_token *token)
 {
-	struct digester *digester = digester_new();
 	struct err ignored = { 0 };
 
 	body->spool = spool_new(s->env.pool);
-	digester_add(digester, token->text, token->len);
-	digester_end(&digester, &body->digests);
+	digester_add(digester_of(s), token->text, token->len);
+	digester_take(s->digester, &body->digests);
 	if (spool_write(body->spool, token->text, token->len, &ignored) == 0)
 		spool_finish(body->spool);
 	else

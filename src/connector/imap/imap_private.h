@@ -136,7 +136,8 @@ struct session {
 	struct session_env env;
 	struct transport io;
 	struct wire wire;
-	struct str trace; /* of the response being read */
+	struct str trace;          /* of the response being read */
+	struct digester *digester; /* for one body after the other; NULL until it is needed */
 
 	/* Once dead, every call gives dead_err. */
 	bool dead;

@@ -65,6 +65,7 @@ session_free(struct session **session)
 	if (s->io.owner != NULL)
 		s->io.close(s->io.owner, s->dead);
 	wire_clear(&s->wire);
+	digester_free(&s->digester);
 	str_wipe(&s->line);
 	str_clear(&s->trace);
 	str_clear(&s->offers);

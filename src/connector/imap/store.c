@@ -275,7 +275,7 @@ body_broke(struct session *s, const struct err *cause, struct err *err)
 }
 
 static int
-write_body(struct session *s, struct store_entry *entry, uint64_t size, struct err *err)
+copy_body(struct session *s, struct store_entry *entry, uint64_t size, struct err *err)
 {
 	/* Of a ring nobody but its reader sees all bytes: we complete its digests. */
 	bool digest = spool_is_ring(entry->body) && entry->message != NULL &&
@@ -309,6 +309,17 @@ write_body(struct session *s, struct store_entry *entry, uint64_t size, struct e
 		digester_end(&digester, &entry->message->digests);
 	digester_free(&digester);
 	return ret;
+}
+
+static int
+write_body(struct session *s, struct store_entry *entry, uint64_t size, struct err *err)
+{
+	size_t whole;
+	const unsigned char *view = spool_view(entry->body, &whole);
+
+	if (view != NULL && whole == size)
+		return command_bytes(s, view, whole, err);
+	return copy_body(s, entry, size, err);
 }
 
 static int

@@ -18,7 +18,7 @@ enum wire_limit {
 	WIRE_INLINE_MAX = 256 << 10, /* a literal that is held in memory */
 	WIRE_DEPTH_MAX = 32,         /* open parentheses */
 	WIRE_TOKENS_MAX = 200000,    /* of one response */
-	WIRE_BUFFER = 32 << 10
+	WIRE_BUFFER = 64 << 10
 };
 
 /* At least one byte, or -1 with *err; never 0 bytes with success. */
