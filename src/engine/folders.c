@@ -258,8 +258,8 @@ make_missing(struct prepare *p, struct err *err)
 
 /* ---- the rows ---- */
 
-static int
-new_row(struct job *job, struct work_folder *wf, struct err *err)
+static void
+fill_row(struct job *job, struct work_folder *wf)
 {
 	struct ledger_folder *row = &wf->row;
 
@@ -273,7 +273,22 @@ new_row(struct job *job, struct work_folder *wf, struct err *err)
 	row->target_uidvalidity = wf->target.uidvalidity;
 	row->target_bound = wf->target.uidnext > 0 ? wf->target.uidnext - 1 : 0;
 	row->target_foreign = wf->target.messages;
-	return ledger_folder_put(job->ledger, row, err);
+}
+
+/* Those that the ledger does not know, in one transaction. */
+static int
+put_fresh(struct job *job, struct err *err)
+{
+	struct ledger_folder **rows = xcalloc(job->folder_count + 1, sizeof *rows);
+	size_t count = 0;
+	int ret;
+
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (job->folders[i].fresh && job->folders[i].err.code == ERR_NONE)
+			rows[count++] = &job->folders[i].row;
+	ret = ledger_folders_new(job->ledger, rows, count, err);
+	free(rows);
+	return ret;
 }
 
 /* The row's strings move over to the work folder. */
@@ -357,6 +372,10 @@ prepare_folder(
 		leave_closed(p, wf);
 		return 0;
 	}
+	if (wf->fresh) {
+		fill_row(job, wf);
+		return 0;
+	}
 	if (rematch_rows(p, wf, true, err) < 0)
 		return -1;
 	if (row != NULL) {
@@ -364,8 +383,10 @@ prepare_folder(
 		if (wf->row.target_uidvalidity != there->uidvalidity && there->uidvalidity != 0 &&
 			rematch_target(job, wf, there->uidvalidity, err) < 0)
 			return -1;
-	} else if (new_row(job, wf, err) < 0) {
-		return -1;
+	} else {
+		fill_row(job, wf);
+		if (ledger_folder_put(job->ledger, &wf->row, err) < 0)
+			return -1;
 	}
 	return rematch_rows(p, wf, false, err);
 }
@@ -519,6 +540,8 @@ prepare_writing(struct prepare *p, struct err *err)
 	for (size_t i = 0; i < job->folder_count; i++)
 		if (prepare_folder(p, &job->folders[i], &job->plan.folders[i], err) < 0)
 			return -1;
+	if (put_fresh(job, err) < 0)
+		return -1;
 	estimate(job);
 	return folders_subscribe(job, err);
 }

@@ -170,6 +170,32 @@ ledger_folder_put(struct ledger *ledger, struct ledger_folder *folder, struct er
 	return 0;
 }
 
+/* ledger_folders_new() */
+struct put_new {
+	struct ledger_folder *const *folders;
+	size_t count;
+};
+
+static int
+apply_put_new(struct ledger *ledger, struct op *op, struct err *err)
+{
+	struct put_new *put = ((struct call_op *)op)->context;
+
+	for (size_t i = 0; i < put->count; i++)
+		if (put_new(ledger, put->folders[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+int
+ledger_folders_new(
+	struct ledger *ledger, struct ledger_folder *const *folders, size_t count, struct err *err)
+{
+	struct put_new put = { .folders = folders, .count = count };
+
+	return count == 0 ? 0 : ledger_call(ledger, apply_put_new, &put, err);
+}
+
 struct found_op {
 	struct op op;
 	uint64_t folder, found, bytes_found;

@@ -188,6 +188,9 @@ struct ledger_folder {
 };
 /* Inserts (id 0) or updates all but the counters; waits until durable. folder->id is filled. */
 int ledger_folder_put(struct ledger *ledger, struct ledger_folder *folder, struct err *err);
+/* Inserts them all in one transaction; the same otherwise. */
+int ledger_folders_new(
+	struct ledger *ledger, struct ledger_folder *const *folders, size_t count, struct err *err);
 /* reads; all rows of the account, ordered by id (account 0: all accounts). */
 int ledger_folders(struct ledger *ledger, uint64_t account, struct ledger_folder **folders_r,
 	size_t *count_r, struct err *err);
