@@ -233,20 +233,24 @@ def large(number):
 
 class Held:
     """A run whose target stands still while the source's INBOX is being copied: everything else was
-    counted and not read yet."""
+    counted, or asked for at once, and not read yet."""
 
-    def __init__(self, haul, folders):
+    def __init__(self, haul, folders, at_once):
         self.haul, self.target = haul, haul.target
         self.process = haul.spawn("run", "PROFILE")
-        wait_for(lambda: self.counted() >= folders, 60, "folders counted")
+        if at_once:
+            wait_for(lambda: self.count("item") > 0, 60, "the first messages")
+        else:
+            wait_for(lambda: self.count("folder WHERE scanned_round > 0") >= folders, 60,
+                     "folders counted")
         self.target.freeze()
         landed = {row["source_name"] for row in haul.sql(
             "SELECT DISTINCT source_name FROM item JOIN folder ON folder.id = item.folder")}
         check(landed <= {"INBOX"}, "held too late: %s" % landed)
 
-    def counted(self):
+    def count(self, rows):
         try:
-            return self.haul.sql("SELECT count(*) AS n FROM folder WHERE scanned_round > 0")[0]["n"]
+            return self.haul.sql("SELECT count(*) AS n FROM " + rows)[0]["n"]
         except Exception:  # no ledger yet
             return 0
 
@@ -282,12 +286,13 @@ def use_the_folders(hand, folders):
     hand.client.delete(folders[5])
 
 
-def while_at_work(bench, source, target, *acts):
+def while_at_work(bench, source, target, *acts, at_once=False):
     """What the acts do while everything is counted and nothing but INBOX read. What has landed is
     where it was; a second round ends with the source's state."""
     fill_account(source, "ann", BUSY, strict=True)
-    haul = Haul(bench, source, target, run={"batch_messages": 4})
-    held = Held(haul, len(BUSY))
+    haul = Haul(bench, source, target, run=dict(
+        {"batch_messages": 4}, **({} if at_once else {"max_size": "1G"})))
+    held = Held(haul, len(BUSY), at_once)
     folders = in_order_of_work(haul)
     hand = Hand(source)
     for act in acts:
@@ -323,6 +328,25 @@ def test_messages_change_while_at_work(bench):
                                          Dovecot(bench, {"ann": "secret"}), use_the_messages)
     for name in folders[0], folders[2]:
         check_equal(folder_row(report, name)["items"]["vanished"], 2, "vanished from " + name)
+
+
+@test(timeout=60)
+def test_messages_change_while_asked_for(bench):
+    """The same where messages were asked for without having been counted: what went before it came
+    was never found."""
+    folders, (report, _) = while_at_work(bench, Dovecot(bench, {"ann": "secret"}),
+                                         Dovecot(bench, {"ann": "secret"}), use_the_messages,
+                                         at_once=True)
+    for name in folders[0], folders[2]:
+        items = folder_row(report, name)["items"]
+        check_equal((items["found"], items["copied"]), (4, 4), name)
+
+
+@test(timeout=60)
+def test_folders_change_while_asked_for(bench):
+    """Folders go that were asked for and did not come yet."""
+    check_gone(*while_at_work(bench, Dovecot(bench, {"ann": "secret"}),
+                              Dovecot(bench, {"ann": "secret"}), use_the_folders, at_once=True))
 
 
 @test(timeout=60)
