@@ -4,6 +4,7 @@ src_engine_ledger_libledger_a_SOURCES = \
 	src/engine/ledger/admin.c \
 	src/engine/ledger/bind.c \
 	src/engine/ledger/blob.c \
+	src/engine/ledger/changes.c \
 	src/engine/ledger/db.c \
 	src/engine/ledger/folder.c \
 	src/engine/ledger/items.c \
