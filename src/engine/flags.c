@@ -105,7 +105,7 @@ write_group(struct job *job, const struct work *work, enum verdict *verdicts, si
 		uidset_add(&set, c->target_uid, c->target_uid);
 	}
 	ret = job->target.c->flags_set(job->target.session, &work->folder->target, &set,
-		f->new_flags, f->new_keywords, err);
+		f->new_flags, f->new_keywords, 0, NULL, err);
 	if (ret < 0 && (err->code == ERR_BAD || !err_is_link(err->code)) &&
 		err->code != ERR_CANCELLED) {
 		job_note(job, work->folder->plan->source_name, EVENT_WARNING, err->code,
