@@ -122,7 +122,11 @@ def gone_and_new(client):
 
 
 def full(commands):
-    return [c for c in commands if "RFC822.SIZE" in c and c.startswith("UID FETCH 1:")]
+    """Whole folders read. Before changes are asked for, some messages of folders that share their
+    UIDVALIDITY with others are looked at."""
+    first = [n for n, c in enumerate(commands) if "CHANGEDSINCE" in c] + [len(commands)]
+    return [c for n, c in enumerate(commands) if "RFC822.SIZE" in c and (
+        c.startswith("UID FETCH 1:4294967294") or c.startswith("UID FETCH 1:") and n > first[0])]
 
 
 def later_passes(bench, make, target):
@@ -130,7 +134,7 @@ def later_passes(bench, make, target):
     check_equal(twins.must_agree("nothing"), [], "asked although nothing has changed")
     twins.do(lambda client: flag(client, "INBOX", b"3,4", b"+FLAGS (\\Flagged)"))
     asked = twins.must_agree("flags")
-    check_equal(len([c for c in asked if c.startswith("EXAMINE")]), 1, "folders opened: %s" % asked)
+    check_equal({c for c in asked if c.startswith("EXAMINE")}, {'EXAMINE "INBOX"'}, "opened")
     check(any("CHANGEDSINCE" in c for c in asked) and not full(asked), asked)
     check(flags_of(twins.targets[0])["INBOX", 3] >= {"\\Flagged"}, "the flag is not there")
     twins.do(lambda client: client.fill("F1", numbered(40, 2)))
