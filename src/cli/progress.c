@@ -437,6 +437,7 @@ cli_follow(struct engine *engine, const char *profile, bool remote, struct snaps
 	struct progress progress;
 	struct pollfd wait = { .fd = engine_wake_fd(engine), .events = POLLIN };
 	bool ended;
+	unsigned pause_ms = 1;
 
 	prepare(&progress, engine, profile, remote);
 	for (;;) {
@@ -448,8 +449,10 @@ cli_follow(struct engine *engine, const char *profile, bool remote, struct snaps
 		if (at_end(&progress) || !alive)
 			break;
 		poll(&wait, 1, DRAW_MS);
-		/* News come by the thousand; the end is to be seen soon all the same. */
-		clock_sleep_ms(LOOK_MS);
+		/* News come by the thousand; the end is to be seen soon all the same, and that of a
+		 * run of a tenth of a second at once. */
+		clock_sleep_ms(pause_ms);
+		pause_ms = pause_ms * 2 < LOOK_MS ? pause_ms * 2 : LOOK_MS;
 	}
 	if (!progress.silent) {
 		take_events(&progress);

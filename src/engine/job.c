@@ -329,7 +329,7 @@ attempt(struct job *job, struct err *err)
 	show_state(job, ACCOUNT_COPYING);
 	if (copy(job, err) < 0)
 		return -1;
-	if (!job_stopping(job))
+	if (!job_stopping(job) && !job->restart)
 		seen_keep(job);
 	return ledger_flush(job->ledger, err);
 }
