@@ -5,16 +5,20 @@ Each change is made at two sources alike, one of which tells nothing of changes:
 targets must be the same afterwards.
 """
 
+import os
 import re
+import sqlite3
+import subprocess
 
 from corpus.boxes import Box, fill_account
 from lib.haul import Haul
 from lib.imap import Client
-from lib.numbers import content, flags_of, numbered
+from lib.numbers import content, flags_of, numbered, report_text
 from lib.testing import check, check_equal, check_in, test
 from servers.cyrus import Cyrus
 from servers.dovecot import Dovecot
 from standins.standin import Proxy
+from test_memory import plain_binary
 
 TRACED = {"log_level": "trace"}
 CHANGES = ["CONDSTORE", "QRESYNC", "ENABLE"]
@@ -188,3 +192,221 @@ def test_without_vanished(bench):
         [(2, 2), (4, 2)], "gone")
     haul.run()
     check_equal(reading(haul), [], "asked although nothing has changed")
+
+
+# --- what counts as complete
+
+def seen(haul):
+    """{folder: UIDNEXT of the last complete pass}, 0 where there was none."""
+    return {r["source_name"]: r["seen_uidnext"] for r in haul.sql("SELECT * FROM folder")}
+
+
+def must_be_complete(haul, when):
+    """Of each folder that would not be read again, every message has its end and no batch is open."""
+    rows = haul.sql(
+        "SELECT source_name, found, landed + verified + skipped + failed + held + vanished + adopted"
+        " AS ended, (SELECT count(*) FROM batch WHERE batch.folder = folder.id) AS batches, *"
+        " FROM folder JOIN folder_count ON folder = folder.id WHERE seen_uidnext > 0")
+    there = uidnexts(haul.source)
+    for row in rows:
+        if row["seen_uidnext"] == there[row["source_name"]]:
+            check_equal((row["found"], row["batches"]), (row["ended"], 0),
+                        "%s, taken for complete %s" % (row["source_name"], when))
+
+
+def uidnexts(server):
+    with Client(server.port) as client:
+        client.login("ann", "secret")
+        return {name: client.select(name, readonly=True)["uidnext"]
+                for name in ("INBOX", "F1", "F2", "F3", "Empty")}
+
+
+@test(timeout=300)
+def test_killed_in_a_pass(bench):
+    """Death at steps of a first and of a later pass lets no folder be taken for complete, and loses
+    nothing of what the later pass was to bring."""
+    source = Dovecot(bench, {"ann": "secret"})
+    target = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", boxes(4), strict=True)
+    haul = Haul(bench, source, target, run=dict(TRACED, batch_messages=3))
+    deaths = 0
+    for step in "first-byte:2", "commit:6", "last-byte:4":
+        deaths += haul.die_at(step)
+        must_be_complete(haul, "after death at " + step)
+    haul.run()
+    check(all(seen(haul).values()), "not complete after a whole run: %s" % seen(haul))
+    number = 1000
+    for step in ("commit:2", "commit:3", "commit:4", "commit:5", "first-byte:1", "last-byte:2",
+                 "reply:9", "reply:12"):
+        number += 10
+        with Client(source.port) as client:
+            client.login("ann", "secret")
+            client.fill("F1", numbered(number, 7))
+            flag(client, "INBOX", b"3,4", b"%sFLAGS (\\Flagged)" % (b"+-"[deaths % 2:][:1]))
+            expunge(client, "F3", b"%d" % (number // 10 - 100))
+        deaths += haul.die_at(step)
+        must_be_complete(haul, "after death at " + step)
+        haul.run()
+        check_equal(content(target)["F1"], content(source)["F1"], "F1 after death at " + step)
+        check_equal(flags_of(target)["INBOX", 3], flags_of(source)["INBOX", 3],
+                    "flags after death at " + step)
+    check(deaths >= 7, "only %d deaths" % deaths)
+    check_equal(haul.sql("SELECT count(*) AS n FROM item WHERE gone_round > 0")[0]["n"], 6, "gone")
+    haul.must_chain()
+    haul.run()
+    check_equal(reading(haul), [], "asked in the end")
+
+
+def of_one(bench, **run):
+    source = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", [Box("INBOX", numbered(1, 5)), Box("Other", numbered(20, 3))])
+    haul = Haul(bench, source, Dovecot(bench, {"ann": "secret"}), run=dict(TRACED, **run))
+    haul.run()
+    haul.run()
+    check_equal(reading(haul), [], "asked although nothing has changed")
+    return haul
+
+
+def opened(haul):
+    return sorted({c for c in reading(haul) if c.startswith("EXAMINE")})
+
+
+BOTH = ['EXAMINE "INBOX"', 'EXAMINE "Other"']
+
+
+@test(timeout=60)
+def test_settings_changed(bench):
+    """The numbers are the same, but the profile would do otherwise: every folder is read."""
+    haul = of_one(bench, max_size="300")  # nothing is so small
+    check_equal(content(haul.target), {}, "copied in spite of max_size")
+    for options in {"max_size": "1M"}, {"flag_changes": "no"}, {"since": "1999"}:
+        haul.options["run"].update(options)
+        haul.save()
+        haul.run()
+        check_equal(opened(haul), BOTH, "after %s" % options)
+        check_equal(content(haul.target), content(haul.source), "the target")
+        haul.run()
+        check_equal(reading(haul), [], "again after %s" % options)
+    haul.must_chain()
+
+
+@test(timeout=60)
+def test_retry_is_looked_at(bench):
+    """Rows that go from the ledger make their folder be read, and no other."""
+    source = Dovecot(bench, {"ann": "secret"})
+    fill_account(source, "ann", [Box("INBOX", numbered(1, 5)), Box("Other", numbered(20, 3))])
+    haul = Haul(bench, source, Dovecot(bench, {"ann": "secret"}), run=TRACED)
+    haul.run()
+    fail_by_hand(haul)
+    haul.run(expect=2)
+    check_equal(reading(haul), [], "asked although nothing has changed")
+    haul.call("retry", "PROFILE")
+    haul.run(expect=(0, 2))
+    check_equal(opened(haul), BOTH[:1], "opened after retry")
+    haul.must_chain()
+
+
+def fail_by_hand(haul):
+    """As if the target had refused one message of INBOX."""
+    db = sqlite3.connect(os.path.join(haul.state, "ledger.db"))
+    with db:
+        (folder,) = db.execute("SELECT id FROM folder WHERE source_name = 'INBOX'").fetchone()
+        db.execute("UPDATE item SET state = 4, reason = 1, target_uid = 0 WHERE folder = ? AND"
+                   " uid = 3", (folder,))
+        db.execute("UPDATE folder_count SET landed = landed - 1, failed = failed + 1"
+                   " WHERE folder IN (0, ?)", (folder,))
+        db.execute("INSERT OR IGNORE INTO change VALUES(?, 1, 3, 3, 0)", (folder,))
+    db.close()
+
+
+@test(timeout=60)
+def test_flags_touched_on_both_sides(bench):
+    """A change that could not be carried is told again by each round, and carried once the target is
+    as we left it."""
+    haul = of_one(bench)
+    for server in haul.source, haul.target:
+        with Client(server.port) as client:
+            client.login("ann", "secret")
+            flag(client, "INBOX", b"2",
+                 b"+FLAGS (\\Flagged)" if server is haul.source else b"+FLAGS (\\Deleted)")
+    for _ in range(2):
+        haul.run()
+        check_equal(opened(haul), BOTH[:1], "opened")
+        check(not full(reading(haul)), "the whole folder was read")
+        check_in("changed on the target too", report_text(haul), "report.txt")
+        check("\\Flagged" not in flags_of(haul.target)["INBOX", 2], "carried over a user's change")
+    with Client(haul.target.port) as client:
+        client.login("ann", "secret")
+        flag(client, "INBOX", b"2", b"-FLAGS (\\Deleted)")
+    haul.run()
+    check("\\Flagged" in flags_of(haul.target)["INBOX", 2], "not carried in the end")
+    haul.run()
+    check_equal(reading(haul), [], "asked in the end")
+
+
+@test(timeout=60, root=True)
+def test_twins_exchange_names(bench):
+    """Two folders that were made in one second and tell the same numbers change names."""
+    source, target = Cyrus(bench, {"ann": "secret"}), Cyrus(bench, {"ann": "secret"})
+    fill_account(source, "ann", [Box("One", numbered(10, 3)), Box("Two", numbered(20, 3)),
+                                 Box("Three", numbered(30, 4))])
+    haul = Haul(bench, source, target, run=TRACED)
+    haul.run()
+    before = content(target)
+    with Client(source.port) as client:
+        client.login("ann", "secret")
+        for old, new in ("One", "aside"), ("Two", "One"), ("aside", "Two"):
+            client.rename(old, new)
+        client.fill("One", numbered(25, 1))  # what was Two
+    haul.run()
+    before["Two"] = before["Two"] + [25]
+    check_equal(content(target), before, "the target")
+    haul.must_chain()
+    haul.must_move_nothing("ann")
+
+
+# --- a folder of a million messages
+
+MANY = 1000000
+MEMORY = 48 << 20
+
+
+def believe(haul, folder, count):
+    """The ledger has `count` messages of a folder, as if so many had been copied from it."""
+    db = sqlite3.connect(os.path.join(haul.state, "ledger.db"))
+    with db:
+        (row,) = db.execute("SELECT id FROM folder WHERE source_name = ?", (folder,)).fetchone()
+        db.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 999 + ?)"
+            " INSERT INTO item SELECT ?, i, 1, 0, 1000, randomblob(32), NULL, 0, 1420452000 + i, 0,"
+            " NULL, i, 1, 0 FROM n", (count, row))
+        db.execute("UPDATE folder_count SET found = found + ?1, landed = landed + ?1, bytes_found ="
+                   " bytes_found + 1000 * ?1, bytes_landed = bytes_landed + 1000 * ?1"
+                   " WHERE folder IN (0, ?2)", (count, row))
+    db.close()
+
+
+@test(timeout=120)
+def test_a_million_unchanged(bench):
+    """A round over a folder of a million messages that nobody touched reads none of their rows: it
+    takes no more memory, and no more pages of the ledger, than over three."""
+    haul = of_one(bench)
+    few = peak(haul)
+    believe(haul, "Other", MANY)
+    many = peak(haul)
+    check_equal(reading(haul), [], "asked although nothing has changed")
+    check(many < MEMORY, "%d KiB at the peak" % (many >> 10))
+    check(many < few + (4 << 20), "%d KiB at the peak, with three messages %d" % (many >> 10,
+                                                                                few >> 10))
+    check_equal(haul.report()["totals"]["copied"], MANY + 8, "copied")
+    check_equal(sum("uid" in row for row in haul.manifests()[-1]), 0, "lines of the manifest")
+
+
+def peak(haul):
+    """Bytes of memory that a run takes at its peak."""
+    process = subprocess.Popen([plain_binary(), "run", haul.profile], env=haul.environment(),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    check_equal(process.returncode, 0, "exit code")
+    return usage.ru_maxrss << 10
