@@ -162,9 +162,9 @@ GONE_ROWS = {("INBOX", 2), ("INBOX", 3), ("Work", 1), ("Work", 2), ("Gone", 1), 
 
 def check_gone_rows(haul):
     """Manifest and lists tell what is no longer at the source, and since which round."""
-    rows = [row for row in haul.manifest() if "uid" in row]
-    gone = {(row["folder"], row["uid"]): (row["gone_round"], row["state"]) for row in rows
-            if "gone_round" in row}
+    haul.must_chain()
+    gone = {(row["folder"], row["uid"]): (row["gone_round"], row["state"])
+            for row in haul.chained().values() if "gone_round" in row}
     check_equal(gone, {key: (2, "landed") for key in GONE_ROWS}, "gone in the manifest")
     counts = {name: sum(folder == name for folder, _ in GONE_ROWS)
               for name in ("INBOX", "Work", "Gone")}
@@ -468,7 +468,7 @@ def test_two_profiles_one_target(bench):
     target = Dovecot(bench, {"ann": "secret"})
     fill_account(source, "ann", BUSY[:1])
     first = Haul(bench, source, target)
-    held = Held(first, 1)
+    held = Held(first, 1, at_once=True)
     other = Haul(bench, source, target)
     process = other.run(expect=3)
     check_in("another run works on target account ann at 127.0.0.1", process.output())

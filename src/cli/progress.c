@@ -18,7 +18,7 @@
 #include "base/banned.h"
 
 #define LOOK_MS        50 /* between two looks at the events, at least */
-#define END_MS         10 /* between two looks for the end */
+#define END_MS         5  /* between two looks for the end */
 #define DRAW_MS        500
 #define TOTALS_MS      5000 /* between two lines of totals on a pipe */
 #define EVENTS_AT_ONCE 64
@@ -432,7 +432,7 @@ prepare(struct progress *progress, struct engine *engine, const char *profile, b
 	progress->events = xcalloc(EVENTS_AT_ONCE, sizeof *progress->events);
 }
 
-/* News come by the thousand; the end is to be seen soon all the same. */
+/* News come by the thousand; the end is to be seen at once all the same. */
 static void
 rest(struct progress *progress)
 {

@@ -34,8 +34,9 @@ enum caps {
 	CAN_STATUS_SIZE = 8,
 	CAN_QUOTA = 16,
 	CAN_MAILBOXID = 32,
-	CAN_KEYWORDS = 64,    /* any: known once a folder was selected */
-	CAN_SPECIAL_USE = 128 /* CREATE-SPECIAL-USE */
+	CAN_KEYWORDS = 64,     /* any: known once a folder was selected */
+	CAN_SPECIAL_USE = 128, /* CREATE-SPECIAL-USE */
+	CAN_CHANGES = 256      /* mod-sequences: changes_start(), flags_set() with a condition */
 };
 
 /* What a session is given; borrowed until close. */
@@ -50,7 +51,8 @@ struct session_env {
 };
 
 enum fetch_what {
-	FETCH_UIDS,   /* UID: which messages there are */
+	FETCH_UIDS,   /* which are there */
+	FETCH_FLAGS,  /* UID, FLAGS, and the mod-sequence with CAN_CHANGES */
 	FETCH_META,   /* UID, FLAGS, INTERNALDATE, RFC822.SIZE */
 	FETCH_BODY,   /* and the whole message, in a ring if it is over the stream limit */
 	FETCH_WHOLE,  /* the same, kept however large it is */
@@ -134,14 +136,26 @@ struct session_info {    /* for people, the preflight and the report */
 	char offers[400]; /* capabilities after login */
 };
 
+/* What has changed since a mod-sequence; the caller's, borrowed until the end of its fetch. */
+struct fetch_since {
+	uint64_t modseq;
+	/* Filled by the connector: UIDs that are there no more, or never were, among those asked
+	 * for. told: it is all of them. */
+	struct uidset gone;
+	bool told;
+};
+
 struct connector {
 	const char *name; /* as written in profiles */
 
-	/* Connects, secures, logs in, reads capabilities and namespaces. *session_r on success. */
+	/* Connects, secures, logs in, reads capabilities. *session_r on success. Namespaces may
+	 * still be on their way, so that folder_list() goes with them. */
 	int (*open)(const struct endpoint *ep, const struct session_env *env,
 		struct session **session_r, struct err *err);
-	void (*close)(
-		struct session **session); /* NULL is fine; LOGOUT where the link still lives */
+	/* Says LOGOUT where the link still lives and waits for nothing, so that two sides can leave
+	 * at once; only close() may follow. NULL is fine. */
+	void (*leave)(struct session *session);
+	void (*close)(struct session **session); /* the same, and waits; NULL is fine */
 	unsigned (*caps)(const struct session *session);
 	void (*info)(const struct session *session, struct session_info *info_r);
 
@@ -169,6 +183,11 @@ struct connector {
 	 * any): ERR_UIDVALIDITY, the text with both values. */
 	int (*fetch_start)(struct session *session, const struct folder *folder,
 		const struct uidset *set, enum fetch_what what, struct err *err);
+	/* The same for messages whose flags have changed since since->modseq: a fetch of
+	 * FETCH_FLAGS for these alone, and since->gone. ERR_REFUSED at its end: this server, or
+	 * folder, does not know after all, and what came is worth nothing. */
+	int (*changes_start)(struct session *session, const struct folder *folder,
+		const struct uidset *set, struct fetch_since *since, struct err *err);
 	/* 1: *message_r; 0: the oldest fetch is at its end; -1: it ended with an error (the
 	 * folder's, or the server's NO after some messages), the following fetches stand. A kept
 	 * body comes when it is whole. A ring comes once its first DIGEST_HEAD_BYTES are in it; the
@@ -191,9 +210,11 @@ struct connector {
 	bool (*store_readable)(struct session *session); /* store_next() would not wait */
 
 	/* Replaces the flags of messages of the target (never \Recent). UIDs that are gone are no
-	 * error. */
+	 * error. unchanged_since: with CAN_CHANGES, not of those that have changed since that
+	 * mod-sequence, which come in *modified_r (cleared first by the caller); 0: of all. */
 	int (*flags_set)(struct session *session, const struct folder *folder,
-		const struct uidset *set, unsigned flags, const char *keywords, struct err *err);
+		const struct uidset *set, unsigned flags, const char *keywords,
+		uint64_t unchanged_since, struct uidset *modified_r, struct err *err);
 
 	int (*quota)(struct session *session, uint64_t *used_bytes_r, uint64_t *limit_bytes_r,
 		struct err *err); /* limit 0 = none known */

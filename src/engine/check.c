@@ -185,7 +185,9 @@ look_at(struct job *job, struct check_account *check, struct err *err)
 	target->c->batch_limits(target->session, &job->limits);
 	check->append_limit = job->limits.message_max;
 	fill_info(job, check);
-	if (folders_prepare(job, err) < 0)
+	if (side_list(job, &job->source, &job->source_folders, err) < 0 ||
+		side_list(job, target, &job->target_folders, err) < 0 ||
+		folders_prepare(job, err) < 0)
 		return -1;
 	fill_folders(job, check);
 	return look_into(job, check, err);
@@ -202,8 +204,7 @@ check_account_run(struct job *job)
 	check->err = err;
 	if (check->ok)
 		memset(&check->err, 0, sizeof check->err);
-	side_close(&job->source);
-	side_close(&job->target);
+	side_close_both(job);
 	folders_clear(job);
 	local_state(job->local, job->account, check->ok ? ACCOUNT_DONE : ACCOUNT_FAILED,
 		check->ok ? NULL : &err);

@@ -59,11 +59,36 @@ by_target_uid(const void *a, const void *b)
 }
 
 static int
-ask_target(struct job *job, const struct work *work, enum verdict *verdicts, struct err *err)
+look_at_target(struct job *job, const struct work *work, const struct uidset *set,
+	enum verdict *verdicts, uint64_t *modseqs, struct err *err)
+{
+	struct side *target = &job->target;
+	struct message *message;
+	int ret;
+
+	ret = target->c->fetch_start(target->session, &work->folder->target, set, FETCH_FLAGS, err);
+	while (ret == 0 && (ret = target->c->fetch_next(target->session, &message, err)) == 1) {
+		struct flag_change key = { .target_uid = message->item->uid };
+		struct flag_change *c =
+			bsearch(&key, work->changes, work->change_count, sizeof key, by_target_uid);
+		if (c != NULL) {
+			verdicts[c - work->changes] = judge(c, message->item,
+				(target->c->caps(target->session) & CAN_KEYWORDS) != 0);
+			modseqs[c - work->changes] = message->item->modseq;
+		}
+		message_free(&message);
+		ret = 0;
+	}
+	return ret;
+}
+
+static int
+ask_target(struct job *job, const struct work *work, enum verdict *verdicts, uint64_t *modseqs,
+	struct err *err)
 {
 	struct side *target = &job->target;
 	struct uidset set = { 0 };
-	struct message *message;
+	bool conditional = (target->c->caps(target->session) & CAN_CHANGES) != 0;
 	int ret;
 
 	for (size_t i = 0; i < work->change_count; i++)
@@ -71,30 +96,28 @@ ask_target(struct job *job, const struct work *work, enum verdict *verdicts, str
 			uidset_add(&set, work->changes[i].target_uid, work->changes[i].target_uid);
 	if (set.count == 0)
 		return 0;
-	ret = target->c->fetch_start(target->session, &work->folder->target, &set, FETCH_META, err);
+	ret = look_at_target(job, work, &set, verdicts, modseqs, err);
+	/* It told of mod-sequences and has none: once more without. */
+	if (ret < 0 && err->code == ERR_REFUSED && conditional &&
+		(target->c->caps(target->session) & CAN_CHANGES) == 0)
+		ret = look_at_target(job, work, &set, verdicts, modseqs, err);
 	uidset_clear(&set);
-	while (ret == 0 && (ret = target->c->fetch_next(target->session, &message, err)) == 1) {
-		struct flag_change key = { .target_uid = message->item->uid };
-		struct flag_change *c =
-			bsearch(&key, work->changes, work->change_count, sizeof key, by_target_uid);
-		if (c != NULL)
-			verdicts[c - work->changes] = judge(c, message->item,
-				(target->c->caps(target->session) & CAN_KEYWORDS) != 0);
-		message_free(&message);
-		ret = 0;
-	}
 	return ret;
 }
 
-/* Writes all changes that end in the flags of changes[first] with one command. A refusal is a
- * remark: new mail does not wait for it, and the next round tries again. */
+/* Writes all changes that end in the flags of changes[first] with one command. What has changed on
+ * the target since it was looked at has a mod-sequence above all that were told then, and is left
+ * as it is by a server that keeps them. A refusal is a remark: new mail does not wait for it, and
+ * the next round tries again. */
 static int
-write_group(struct job *job, const struct work *work, enum verdict *verdicts, size_t first,
-	struct err *err)
+write_group(struct job *job, const struct work *work, enum verdict *verdicts,
+	const uint64_t *modseqs, size_t first, struct err *err)
 {
 	const struct flag_change *f = &work->changes[first];
 	enum verdict verdict = VERDICT_THERE;
-	struct uidset set = { 0 };
+	struct uidset set = { 0 }, modified = { 0 };
+	uint64_t since = 0;
+	bool all_told = true;
 	int ret;
 
 	for (size_t i = first; i < work->change_count; i++) {
@@ -103,9 +126,11 @@ write_group(struct job *job, const struct work *work, enum verdict *verdicts, si
 			!keywords_eq(c->new_keywords, f->new_keywords))
 			continue;
 		uidset_add(&set, c->target_uid, c->target_uid);
+		all_told = all_told && modseqs[i] != 0;
+		since = modseqs[i] > since ? modseqs[i] : since;
 	}
 	ret = job->target.c->flags_set(job->target.session, &work->folder->target, &set,
-		f->new_flags, f->new_keywords, err);
+		f->new_flags, f->new_keywords, all_told ? since : 0, &modified, err);
 	if (ret < 0 && (err->code == ERR_BAD || !err_is_link(err->code)) &&
 		err->code != ERR_CANCELLED) {
 		job_note(job, work->folder->plan->source_name, EVENT_WARNING, err->code,
@@ -117,8 +142,11 @@ write_group(struct job *job, const struct work *work, enum verdict *verdicts, si
 	}
 	for (size_t i = first; i < work->change_count; i++)
 		if (verdicts[i] == VERDICT_WRITE && uidset_has(&set, work->changes[i].target_uid))
-			verdicts[i] = verdict;
+			verdicts[i] = uidset_has(&modified, work->changes[i].target_uid)
+					      ? VERDICT_TOUCHED
+					      : verdict;
 	uidset_clear(&set);
+	uidset_clear(&modified);
 	return ret;
 }
 
@@ -126,18 +154,23 @@ int
 flags_apply(struct job *job, struct work *work, struct err *err)
 {
 	enum verdict *verdicts = xcalloc(work->change_count + 1, sizeof *verdicts);
+	uint64_t *modseqs = xcalloc(work->change_count + 1, sizeof *modseqs);
 	size_t touched = 0, gone = 0;
 	int ret;
 
 	qsort(work->changes, work->change_count, sizeof *work->changes, by_target_uid);
-	ret = ask_target(job, work, verdicts, err);
+	ret = ask_target(job, work, verdicts, modseqs, err);
 	for (size_t i = 0; ret == 0 && i < work->change_count; i++)
 		if (verdicts[i] == VERDICT_WRITE)
-			ret = write_group(job, work, verdicts, i, err);
+			ret = write_group(job, work, verdicts, modseqs, i, err);
 	for (size_t i = 0; ret == 0 && i < work->change_count; i++) {
 		const struct flag_change *c = &work->changes[i];
 		touched += verdicts[i] == VERDICT_TOUCHED;
 		gone += verdicts[i] == VERDICT_GONE;
+		/* The next round is to be told of them once more. */
+		work->folder->not_carried = work->folder->not_carried ||
+					    verdicts[i] == VERDICT_TOUCHED ||
+					    verdicts[i] == VERDICT_REFUSED;
 		if (verdicts[i] == VERDICT_THERE)
 			ledger_item_flags(job->ledger, work->folder->row.id, c->uid, c->new_flags,
 				c->new_keywords);
@@ -152,5 +185,6 @@ flags_apply(struct job *job, struct work *work, struct err *err)
 		log_line(job->log, LOG_INFO, job->name, work->folder->plan->source_name,
 			"%zu messages with new flags are no longer where they landed", gone);
 	free(verdicts);
+	free(modseqs);
 	return ret;
 }

@@ -327,6 +327,7 @@ rematch_rows(struct prepare *p, struct work_folder *wf, bool begin, struct err *
 			!row_is_current(old, &wf->source) ||
 			old->source_uidvalidity == wf->source.uidvalidity)
 			continue;
+		wf->row.seen.uidnext = 0;
 		if (!begin) {
 			if (rematch_old(p, wf, old, err) < 0)
 				return -1;
@@ -388,7 +389,10 @@ prepare_folder(
 		if (ledger_folder_put(job->ledger, &wf->row, err) < 0)
 			return -1;
 	}
-	return rematch_rows(p, wf, false, err);
+	if (rematch_rows(p, wf, false, err) < 0)
+		return -1;
+	wf->look = seen_look(job, &wf->source, &wf->row);
+	return 0;
 }
 
 static void
@@ -552,16 +556,6 @@ folders_prepare(struct job *job, struct err *err)
 	struct prepare p = { .job = job };
 	int ret = -1;
 
-	folder_list_init(&job->source_folders);
-	folder_list_init(&job->target_folders);
-	if (job->source.c->folder_list(job->source.session, &job->source_folders, err) < 0) {
-		(void)err_context(err, "source");
-		goto out;
-	}
-	if (job->target.c->folder_list(job->target.session, &job->target_folders, err) < 0) {
-		(void)err_context(err, "target");
-		goto out;
-	}
 	/* A user that is new to the ledger has no rows; 0 would be all of them. */
 	if ((job->account->id != 0 && ledger_folders(job->ledger, job->account->id, &p.rows,
 					      &p.row_count, err) < 0) ||

@@ -13,6 +13,10 @@ struct prepare {
 	struct ledger_batch *doubts;
 	size_t doubt_count;
 	bool *moved; /* by row: another folder has its name by now */
+	uint32_t stand_of;
+	bool stand;     /* of that UIDVALIDITY: see names_stand() */
+	bool *probed;   /* by row: it was looked into */
+	bool *doubtful; /* by row: none of its known messages was there */
 };
 
 static inline bool

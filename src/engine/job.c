@@ -175,6 +175,7 @@ load_progress(struct job *job)
 struct opening {
 	struct job *job;
 	struct side *side;
+	struct folder_list *folders;
 	struct err err;
 	int ret;
 };
@@ -185,6 +186,10 @@ open_one(void *p)
 	struct opening *o = p;
 
 	o->ret = side_open(o->job, o->side, &o->err);
+	if (o->ret < 0)
+		return NULL;
+	/* It leaves with what the connector asks right after the login. */
+	o->ret = side_list(o->job, o->side, o->folders, &o->err);
 	return NULL;
 }
 
@@ -195,13 +200,18 @@ is_final(const struct err *err)
 	return !err_is_link(err->code) && err->retry == RETRY_NEVER;
 }
 
-/* Both at once: a login is some round trips. Of two errors the final one counts: a login that was
- * refused is not tried again because the other side was silent. */
+/* Logs in and lists the folders, on both sides at once: that is some round trips. Of two errors the
+ * final one counts: a login that was refused is not tried again because the other side was silent.
+ */
 static int
 open_both(struct job *job, struct err *err)
 {
-	struct opening source = { .job = job, .side = &job->source };
-	struct opening target = { .job = job, .side = &job->target };
+	struct opening source = {
+		.job = job, .side = &job->source, .folders = &job->source_folders
+	};
+	struct opening target = {
+		.job = job, .side = &job->target, .folders = &job->target_folders
+	};
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, open_one, &source) != 0)
@@ -334,6 +344,8 @@ attempt(struct job *job, struct err *err)
 	show_state(job, ACCOUNT_COPYING);
 	if (copy(job, err) < 0)
 		return -1;
+	if (!job_stopping(job) && !job->restart)
+		seen_keep(job);
 	return ledger_flush(job->ledger, err);
 }
 
@@ -497,8 +509,7 @@ run_attempt(struct job *job, struct err *err)
 	ret = account_lock(ep->host, ep->port, ep->user, &lock, err);
 	if (ret == 0)
 		ret = attempt(job, err);
-	side_close(&job->source);
-	side_close(&job->target);
+	side_close_both(job);
 	folder = folder_error(job);
 	if (ret < 0 && !job->restart)
 		end_failed(job, err, job->landed > landed);

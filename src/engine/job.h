@@ -40,6 +40,15 @@ struct todo {
 	uint64_t size;
 };
 
+/* How much of a source folder has to be asked for: see seen.c. */
+enum look_at {
+	LOOK_ALL,     /* every message's UID, flags, date and size */
+	LOOK_CHANGES, /* what is new, what has other flags, what has gone */
+	LOOK_NOTHING
+};
+
+enum look_known { KNOWN_CHANGES, KNOWN_UIDS, KNOWN_SCAN };
+
 /* A folder at work. */
 struct work_folder {
 	/* Fixed once the copying starts. */
@@ -57,8 +66,18 @@ struct work_folder {
 	uint32_t at_once_uid, at_once_width; /* the next range; 0 = all were asked for */
 	uint64_t at_once_bytes;              /* of a range, as estimated */
 	struct uidset given;                 /* came so */
-	uint32_t scan_uid;                   /* next to scan; 0 = nothing to scan */
-	uint32_t scan_end;                   /* the last UID there is, as the server tells */
+
+	enum look_at look;
+	/* Of LOOK_CHANGES: messages below row.seen.uidnext, and those from there on. */
+	enum look_known known_how;
+	uint32_t known_uid; /* next to ask for; 0 = nothing */
+	uint32_t known_width;
+	uint64_t missing;    /* that the server told as gone, and the ledger had as there */
+	uint64_t new_listed; /* from row.seen.uidnext on */
+	bool strange;        /* what was told is not what the ledger knows */
+
+	uint32_t scan_uid; /* next to scan; 0 = nothing to scan */
+	uint32_t scan_end; /* the last UID there is, as the server tells */
 	uint32_t scan_width;
 	unsigned scans, ops; /* in flight; ops: with all others */
 	bool scanned;        /* to its end */
@@ -75,6 +94,7 @@ struct work_folder {
 	struct doubt *watched;  /* was sent again after a look: looked for at the end */
 	bool was_in_doubt;      /* rows were settled by this attempt */
 	size_t shared;          /* messages that share their UID on the target with another one */
+	bool not_carried;       /* flags that a later round has to look at again */
 
 	/* Shared: hold job->lock. */
 	bool in_doubt;  /* the reader leaves it alone */
@@ -169,6 +189,10 @@ void side_init(struct job *job, bool source);
 /* Logs in as the host's pace allows: waits out its back-off, and does not try where logins are
  * not tried any more. What comes of it counts for all accounts of that host. */
 int side_open(struct job *job, struct side *side, struct err *err);
+/* All its folders, into a list that is empty or not yet made. */
+int side_list(struct job *job, struct side *side, struct folder_list *list, struct err *err);
+/* Both at once, where one would wait for the other: LOGOUT is a round trip. */
+void side_close_both(struct job *job);
 void side_close(struct side *side);
 void side_clear(struct side *side);
 
@@ -180,6 +204,17 @@ int folders_prepare(struct job *job, struct err *err);
 int folders_judge(const struct job *job, const struct plan_folder *pf,
 	const struct ledger_folder *rows, size_t count, struct err *err);
 void folders_clear(struct job *job);
+
+/* seen.c: what of a source folder has to be asked for. */
+/* By what the server told of it and what the ledger remembers; to be taken back by seen_look_all()
+ * where something else speaks against it. */
+enum look_at seen_look(
+	const struct job *job, const struct folder *now, const struct ledger_folder *row);
+/* The same numbers as before the last complete pass. */
+bool seen_unchanged(const struct folder *now, const struct ledger_seen *seen);
+/* Writes down for all folders that were read to their end what the list of folders told of them;
+ * after all work of the attempt was handed to the ledger. */
+void seen_keep(struct job *job);
 
 /* left.c: what is still to be copied. */
 /* Why the profile leaves a message out, or REASON_NONE. */

@@ -256,6 +256,8 @@ left_at_most(const struct job *job)
 	for (size_t i = 0; i < job->folder_count; i++) {
 		const struct work_folder *wf = &job->folders[i];
 		uint64_t known = known_bytes(&wf->row.counts);
+		if (wf->look == LOOK_NOTHING) /* whatever sizes the server estimates */
+			continue;
 		left += wf->source.size_bytes > known ? wf->source.size_bytes - known : 0;
 	}
 	return left;

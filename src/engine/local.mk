@@ -28,7 +28,7 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/reader.c \
 	src/engine/rematch.c \
 	src/engine/renames.c \
-	src/engine/rows.c \
+	src/engine/rows.c src/engine/seen.c \
 	src/engine/settle.c \
 	src/engine/side.c \
 	src/engine/snapshot.c \

@@ -8,6 +8,12 @@
  * A folder that the ledger does not know, of which nothing is to be left out, is fetched without
  * being scanned: by ranges of UIDs, and behind them a list of its UIDs shows that all came.
  *
+ * Of a folder that was read to its end before (LOOK_CHANGES) only the UIDs from the UIDNEXT of then
+ * on are scanned; of those below the server tells which have other flags and which have gone. Where
+ * it does not tell the latter, and the counts say that some have, the UIDs that are there are
+ * listed. An answer that does not fit what the ledger knows makes the rest of the folder be scanned
+ * as well.
+ *
  * It owns the source session and the work folders' reader part. A batch leaves for the writer
  * with its intent queued in the ledger. Stop and pause are looked at between operations; what is
  * in flight is bounded by FETCH_WINDOW_BYTES. */
@@ -21,7 +27,8 @@
 
 #include "base/banned.h"
 
-#define SCAN_MESSAGES      5000u /* a window aims at that many */
+#define SCAN_MESSAGES      5000u  /* a window aims at that many */
+#define CHANGES_MESSAGES   50000u /* likewise, where few of them are told of */
 #define SCANS_IN_FLIGHT    8u
 #define TODO_AHEAD         20000u      /* scanned and not yet asked for, before scanning rests */
 #define FETCH_SET_BYTES    (16u << 20) /* one fetch aims at no more */
@@ -36,6 +43,8 @@
 enum op_kind {
 	OP_SCAN,
 	OP_AT_ONCE,
+	OP_CHANGES, /* of known messages: flags that have changed, what has gone */
+	OP_UIDS,    /* which of the known messages are there */
 	OP_FETCH,
 	OP_MISSING /* asked for and not given: are they still listed? */
 };
@@ -58,6 +67,7 @@ struct op {
 	bool whole;  /* kept, however large */
 	struct scanned *scanned;
 	size_t scanned_count, scanned_cap;
+	struct fetch_since since; /* OP_CHANGES */
 };
 
 struct reader {
@@ -79,6 +89,7 @@ op_free(struct op **op)
 	if (*op == NULL)
 		return;
 	uidset_clear(&(*op)->set);
+	uidset_clear(&(*op)->since.gone);
 	for (size_t i = 0; i < (*op)->scanned_count; i++)
 		free((*op)->scanned[i].keywords);
 	free((*op)->scanned);
@@ -300,6 +311,16 @@ add_todo(struct reader *r, struct work_folder *wf, const struct scanned *s)
 	r->todo_ahead++;
 }
 
+static uint64_t
+rows_of(const struct ledger_counts *counts)
+{
+	uint64_t rows = 0;
+
+	for (int s = 1; s < ITEM_STATES; s++)
+		rows += counts->by_state[s];
+	return rows;
+}
+
 static void
 scan_new(struct reader *r, struct work_folder *wf, const struct scanned *s, bool known)
 {
@@ -326,30 +347,13 @@ is_there(enum item_state state)
 	return state == ITEM_LANDED || state == ITEM_VERIFIED || state == ITEM_ADOPTED;
 }
 
-/* A message the ledger knows: new flags, a filter that was taken back, one that came back. */
+/* It lies on the target and has other flags than those last written there. */
 static void
-scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
-	const struct ledger_item *item, struct work *changes)
+compare_flags(struct reader *r, const struct scanned *s, const struct ledger_item *item,
+	struct work *changes)
 {
 	struct flag_change *change;
 
-	if (item->state == ITEM_VANISHED ||
-		(item->state == ITEM_SKIPPED && item->reason >= REASON_SINCE &&
-			item->reason <= REASON_MAX_SIZE &&
-			left_out_reason(r->job->run, s->received, s->size) == REASON_NONE)) {
-		struct uidset set = { 0 };
-		uidset_add(&set, s->uid, s->uid);
-		ledger_items_remove(r->job->ledger, wf->row.id, &set);
-		uidset_clear(&set);
-		scan_new(r, wf, s, true);
-		return;
-	}
-	if (item->gone_round != 0) {
-		struct uidset back = { 0 };
-		uidset_add(&back, s->uid, s->uid);
-		ledger_items_gone(r->job->ledger, wf->row.id, &back, 0);
-		uidset_clear(&back);
-	}
 	if (!is_there(item->state) || !r->job->run->flag_changes ||
 		(item->flags == s->flags && keywords_eq(item->keywords, s->keywords)))
 		return;
@@ -366,6 +370,48 @@ scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
 	change->keywords_lost = item->reason == REASON_KEYWORDS;
 }
 
+static void
+mark_back(struct reader *r, const struct work_folder *wf, const struct ledger_item *item)
+{
+	struct uidset back = { 0 };
+
+	if (item->gone_round == 0)
+		return;
+	uidset_add(&back, item->uid, item->uid);
+	ledger_items_gone(r->job->ledger, wf->row.id, &back, 0);
+	uidset_clear(&back);
+}
+
+/* A message the ledger knows: new flags, a filter that was taken back, one that came back. */
+static void
+scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
+	const struct ledger_item *item, struct work *changes)
+{
+	if (item->state == ITEM_VANISHED ||
+		(item->state == ITEM_SKIPPED && item->reason >= REASON_SINCE &&
+			item->reason <= REASON_MAX_SIZE &&
+			left_out_reason(r->job->run, s->received, s->size) == REASON_NONE)) {
+		struct uidset set = { 0 };
+		uidset_add(&set, s->uid, s->uid);
+		ledger_items_remove(r->job->ledger, wf->row.id, &set);
+		uidset_clear(&set);
+		scan_new(r, wf, s, true);
+		return;
+	}
+	mark_back(r, wf, item);
+	compare_flags(r, s, item, changes);
+}
+
+/* One of the known messages was told of in the folder; NULL: the ledger does not know it. */
+static void
+known_told(struct reader *r, struct work_folder *wf, const struct ledger_item *item)
+{
+	if (item == NULL || item->state == ITEM_VANISHED)
+		wf->strange = true;
+	else
+		mark_back(r, wf, item);
+}
+
 static bool
 was_given(const struct work_folder *wf, uint32_t uid)
 {
@@ -379,6 +425,7 @@ merge_window(struct reader *r, struct op *op, struct work *changes, struct err *
 {
 	struct work_folder *wf = op->folder;
 	uint32_t first = op->set.ranges[0].first, last = op->set.ranges[op->set.count - 1].last;
+	bool uids = op->kind == OP_UIDS;
 	struct uidset gone = { 0 };
 	size_t at = 0;
 	int ret = -1;
@@ -397,7 +444,9 @@ merge_window(struct reader *r, struct op *op, struct work *changes, struct err *
 			for (; at < op->scanned_count && op->scanned[at].uid <= up_to &&
 				(i == count || op->scanned[at].uid < row_uid);
 				at++)
-				if (!was_given(wf, op->scanned[at].uid))
+				if (uids)
+					known_told(r, wf, NULL);
+				else if (!was_given(wf, op->scanned[at].uid))
 					scan_new(r, wf, &op->scanned[at], false);
 			if (i == count)
 				break;
@@ -405,12 +454,17 @@ merge_window(struct reader *r, struct op *op, struct work *changes, struct err *
 				at += at < op->scanned_count && op->scanned[at].uid == row_uid;
 				continue;
 			}
-			wf->known_items++;
-			wf->known_bytes += rows[i].size;
-			if (at < op->scanned_count && op->scanned[at].uid == row_uid)
+			wf->known_items += !uids;
+			wf->known_bytes += uids ? 0 : rows[i].size;
+			if (at == op->scanned_count || op->scanned[at].uid != row_uid) {
+				if (rows[i].gone_round == 0)
+					uidset_add(&gone, row_uid, row_uid);
+			} else if (uids) {
+				known_told(r, wf, &rows[i]);
+				at++;
+			} else {
 				scan_known(r, wf, &op->scanned[at++], &rows[i], changes);
-			else if (rows[i].gone_round == 0)
-				uidset_add(&gone, row_uid, row_uid);
+			}
 		}
 		ledger_items_free(rows, count);
 		if (up_to >= last)
@@ -425,15 +479,90 @@ out:
 	return ret;
 }
 
-static void
-folder_counted(struct reader *r, struct work_folder *wf)
+/* The ledger's rows of the messages told of as changed: few of many, so not the whole window. */
+static int
+merge_changed(struct reader *r, struct op *op, struct work *changes, struct err *err)
 {
-	struct job *job = r->job;
+	struct work_folder *wf = op->folder;
+	size_t end;
+
+	for (size_t at = 0; at < op->scanned_count; at = end) {
+		uint32_t first = op->scanned[at].uid, last = first;
+		struct ledger_item *rows;
+		size_t count, row = 0;
+
+		for (end = at + 1; end < op->scanned_count && end - at < 1000 &&
+				   op->scanned[end].uid == last + 1;
+			end++)
+			last++;
+		if (ledger_items(r->job->ledger, wf->row.id, first, last, 0, &rows, &count, err) <
+			0)
+			return -1;
+		for (; at < end; at++) {
+			bool known = row < count && rows[row].uid == op->scanned[at].uid;
+
+			known_told(r, wf, known ? &rows[row] : NULL);
+			if (known)
+				compare_flags(r, &op->scanned[at], &rows[row++], changes);
+		}
+		ledger_items_free(rows, count);
+	}
+	return 0;
+}
+
+/* Of the UIDs that the server says are there no more, those that the ledger has as there. The
+ * server may name any UID: only what was asked for is looked up. */
+static int
+merge_vanished(struct reader *r, struct op *op, struct err *err)
+{
+	uint32_t low = op->set.ranges[0].first, high = op->set.ranges[0].last;
+	const struct uidset *told = &op->since.gone;
+	struct uidset gone = { 0 };
+	int ret = 0;
+
+	for (size_t i = 0; i < told->count && ret == 0; i++) {
+		uint32_t first = told->ranges[i].first, last = told->ranges[i].last;
+		size_t count = 2000;
+
+		first = first < low ? low : first;
+		last = last > high ? high : last;
+		while (first <= last && count == 2000 && ret == 0) {
+			struct ledger_item *rows;
+
+			ret = ledger_items(r->job->ledger, op->folder->row.id, first, last, 2000,
+				&rows, &count, err);
+			if (ret < 0)
+				break;
+			for (size_t k = 0; k < count; k++) {
+				if (rows[k].gone_round == 0)
+					uidset_add(&gone, rows[k].uid, rows[k].uid);
+				first = rows[k].uid + 1;
+			}
+			ledger_items_free(rows, count);
+		}
+	}
+	if (ret == 0 && gone.count > 0)
+		ledger_items_gone(r->job->ledger, op->folder->row.id, &gone, r->job->local->round);
+	op->folder->missing += uidset_size(&gone);
+	uidset_clear(&gone);
+	return ret;
+}
+
+/* A pass over changes found what it found beside all that the ledger had. */
+static void
+sum_up(struct work_folder *wf)
+{
+	if (wf->look == LOOK_ALL)
+		return;
+	wf->known_items = rows_of(&wf->row.counts);
+	wf->known_bytes = wf->row.counts.bytes_found;
+}
+
+static void
+tell_counted(struct job *job)
+{
 	bool all = true;
 
-	wf->scanned = true;
-	ledger_folder_found(job->ledger, wf->row.id, wf->known_items + wf->new_items,
-		wf->known_bytes + wf->new_bytes, job->local->round);
 	for (size_t i = 0; i < job->folder_count; i++)
 		all = all && job->folders[i].scanned;
 	pthread_mutex_lock(&job->local->lock);
@@ -465,6 +594,66 @@ merge_list(struct reader *r, struct op *op)
 			scan_new(r, op->folder, &op->scanned[i], false);
 }
 
+static void
+folder_counted(struct reader *r, struct work_folder *wf)
+{
+	struct job *job = r->job;
+
+	sum_up(wf);
+	wf->scanned = true;
+	ledger_folder_found(job->ledger, wf->row.id, wf->known_items + wf->new_items,
+		wf->known_bytes + wf->new_bytes, job->local->round);
+	tell_counted(job);
+}
+
+/* The known messages are gone through, in windows: all that is told of them, or whether they are
+ * there. */
+static void
+go_through_known(struct work_folder *wf, enum look_known how)
+{
+	const struct ledger_seen *seen = &wf->row.seen;
+	uint32_t aim = how == KNOWN_SCAN ? SCAN_MESSAGES : CHANGES_MESSAGES;
+	uint64_t width = seen->messages <= aim ? seen->uidnext
+					       : (uint64_t)seen->uidnext * aim / seen->messages;
+
+	wf->known_how = how;
+	wf->known_uid = seen->uidnext > 1 ? 1 : 0;
+	wf->known_width = width < 1 ? 1 : width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
+}
+
+/* More messages were there than the counts leave room for, and the server did not tell which of
+ * them have gone. */
+static bool
+some_are_missing(const struct work_folder *wf)
+{
+	return (uint64_t)wf->row.seen.messages + wf->new_listed >
+	       (uint64_t)wf->source.messages + wf->missing;
+}
+
+/* All that was asked has been answered: is there more to ask? */
+static void
+folder_answered(struct reader *r, struct work_folder *wf)
+{
+	if (wf->look == LOOK_CHANGES && wf->strange) {
+		log_line(r->job->log, LOG_INFO, r->job->name, wf->plan->source_name,
+			"what the server tells of changes is not what is known: all is read");
+		wf->look = LOOK_ALL;
+		go_through_known(wf, KNOWN_SCAN);
+	} else if (wf->look == LOOK_CHANGES && wf->known_how != KNOWN_UIDS &&
+		   some_are_missing(wf)) {
+		go_through_known(wf, KNOWN_UIDS);
+	}
+	if (wf->known_uid == 0)
+		folder_counted(r, wf);
+}
+
+static void
+window_ended(struct reader *r, struct work_folder *wf)
+{
+	if (wf->scan_uid == 0 && wf->known_uid == 0 && wf->scans == 0 && wf->err.code == ERR_NONE)
+		folder_answered(r, wf);
+}
+
 static int
 end_scan(struct reader *r, struct op *op, struct err *err)
 {
@@ -476,9 +665,15 @@ end_scan(struct reader *r, struct op *op, struct err *err)
 	r->scans--;
 	if (op->scanned_count > 1)
 		qsort(op->scanned, op->scanned_count, sizeof *op->scanned, by_uid);
-	if (only_listed(op->folder)) {
+	if (op->kind == OP_CHANGES)
+		ret = merge_changed(r, op, changes, err) < 0 ? -1 : merge_vanished(r, op, err);
+	else if (only_listed(op->folder))
 		merge_list(r, op);
-	} else if (merge_window(r, op, changes, err) < 0) {
+	else
+		ret = merge_window(r, op, changes, err);
+	if (op->kind == OP_SCAN && op->set.ranges[0].first >= op->folder->row.seen.uidnext)
+		op->folder->new_listed += op->scanned_count;
+	if (ret < 0) {
 		work_free(changes);
 		return -1;
 	}
@@ -486,9 +681,8 @@ end_scan(struct reader *r, struct op *op, struct err *err)
 		ret = hand_over(r, &changes, changes->change_count * sizeof *changes->changes, err);
 	else
 		work_free(changes);
-	if (ret == 0 && op->folder->scan_uid == 0 && op->folder->scans == 0 &&
-		op->folder->err.code == ERR_NONE)
-		folder_counted(r, op->folder);
+	if (ret == 0)
+		window_ended(r, op->folder);
 	return ret;
 }
 
@@ -517,13 +711,19 @@ static int
 start_op(struct reader *r, struct op *op, struct err *err)
 {
 	struct side *source = &r->job->source;
+	const struct folder *folder = &op->folder->source;
 	enum fetch_what what = FETCH_META;
+	int ret;
 
 	if (op->kind == OP_AT_ONCE || op->kind == OP_FETCH)
 		what = op->whole ? FETCH_WHOLE : FETCH_BODY;
-	else if (op->kind == OP_SCAN && only_listed(op->folder))
+	else if (op->kind == OP_UIDS || (op->kind == OP_SCAN && only_listed(op->folder)))
 		what = FETCH_UIDS;
-	if (source->c->fetch_start(source->session, &op->folder->source, &op->set, what, err) < 0) {
+	if (op->kind == OP_CHANGES)
+		ret = source->c->changes_start(source->session, folder, &op->set, &op->since, err);
+	else
+		ret = source->c->fetch_start(source->session, folder, &op->set, what, err);
+	if (ret < 0) {
 		op_free(&op);
 		return -1;
 	}
@@ -575,6 +775,27 @@ start_at_once(struct reader *r, struct work_folder *wf, struct err *err)
 		if (start_scan(r, wf, err) < 0)
 			return -1;
 	return 0;
+}
+
+static int
+start_known(struct reader *r, struct work_folder *wf, struct err *err)
+{
+	static const enum op_kind kinds[] = {
+		[KNOWN_CHANGES] = OP_CHANGES, [KNOWN_UIDS] = OP_UIDS, [KNOWN_SCAN] = OP_SCAN
+	};
+	struct op *op = xcalloc(1, sizeof *op);
+	uint32_t end = wf->row.seen.uidnext - 1;
+	bool is_last = end - wf->known_uid < wf->known_width;
+	uint32_t last = is_last ? end : wf->known_uid + wf->known_width - 1;
+
+	op->kind = kinds[wf->known_how];
+	op->folder = wf;
+	op->since.modseq = wf->row.seen.modseq;
+	uidset_add(&op->set, wf->known_uid, last);
+	wf->known_uid = is_last ? 0 : last + 1;
+	wf->scans++;
+	r->scans++;
+	return start_op(r, op, err);
 }
 
 /* The next messages to be fetched, as one set. One that has to be kept whole comes alone. */
@@ -634,7 +855,7 @@ in_doubt(struct job *job, const struct work_folder *wf)
 static bool
 is_read(const struct work_folder *wf)
 {
-	return wf->scan_uid == 0 && wf->at_once_uid == 0 && wf->ops == 0 &&
+	return wf->scan_uid == 0 && wf->known_uid == 0 && wf->at_once_uid == 0 && wf->ops == 0 &&
 	       wf->todo_next == wf->todo_count && wf->again.count == 0;
 }
 
@@ -678,6 +899,9 @@ top_up(struct reader *r, struct err *err)
 				       (r->todo_ahead < TODO_AHEAD || r->op_count == 0);
 		i++) {
 		struct work_folder *wf = &job->folders[i];
+		while (wf->known_uid != 0 && r->scans < SCANS_IN_FLIGHT)
+			if (start_known(r, wf, err) < 0)
+				return -1;
 		while (wf->scan_uid != 0 && wf->at_once_uid == 0 && r->scans < SCANS_IN_FLIGHT &&
 			(r->todo_ahead < TODO_AHEAD || r->op_count == 0) && !in_doubt(job, wf))
 			if (start_scan(r, wf, err) < 0)
@@ -763,15 +987,24 @@ say_folder(struct job *job, const struct work_folder *wf)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
+static bool
+is_scan(const struct op *op)
+{
+	return op->kind == OP_SCAN || op->kind == OP_CHANGES || op->kind == OP_UIDS;
+}
+
 /* An error of the operation alone: the folder is named, or its messages are asked for one by one. A
  * folder that is no longer there while its messages are fetched ends the attempt, since none of
  * them is to be had. */
 static int
 op_refused(struct op *op, struct err *refused, struct err *err)
 {
+	/* What it cannot tell is asked for in another way. */
+	if (op->kind == OP_CHANGES && refused->code == ERR_REFUSED)
+		return 0;
 	if (err_is_link(refused->code) || refused->code == ERR_UIDVALIDITY ||
-		(refused->code == ERR_NOFOLDER && op->kind != OP_SCAN) ||
-		refused->code == ERR_CANCELLED || refused->scope >= SCOPE_ACCOUNT) {
+		(refused->code == ERR_NOFOLDER && !is_scan(op)) || refused->code == ERR_CANCELLED ||
+		refused->scope >= SCOPE_ACCOUNT) {
 		*err = *refused;
 		return err_context(err, "folder %s", op->folder->plan->source_name);
 	}
@@ -786,7 +1019,7 @@ give_up_folder(struct reader *r, struct op *op, const struct err *refused)
 
 	wf->scans--;
 	r->scans--;
-	wf->scan_uid = 0;
+	wf->scan_uid = wf->known_uid = 0;
 	if (wf->err.code == ERR_NONE) {
 		wf->err = *refused;
 		job_note(r->job, wf->plan->source_name, EVENT_ERROR, refused->code, "%s",
@@ -818,6 +1051,34 @@ end_at_once(struct reader *r, struct op *op, const struct err *refused)
 		op->folder->at_once_failed = true;
 }
 
+/* This server, or this folder, does not tell of changes after all. */
+static void
+give_up_changes(struct reader *r, struct op *op)
+{
+	op->folder->scans--;
+	r->scans--;
+	op->folder->strange = true;
+	window_ended(r, op->folder);
+}
+
+static int
+end_op(struct reader *r, struct op *op, const struct err *refused, struct err *err)
+{
+	if (op->kind == OP_FETCH)
+		return end_fetch(r, op, refused, err);
+	if (op->kind == OP_MISSING)
+		end_missing(r, op, refused);
+	else if (op->kind == OP_AT_ONCE)
+		end_at_once(r, op, refused);
+	else if (refused->code == ERR_NONE)
+		return end_scan(r, op, err);
+	else if (op->kind == OP_CHANGES && refused->code == ERR_REFUSED)
+		give_up_changes(r, op);
+	else
+		give_up_folder(r, op, refused);
+	return 0;
+}
+
 /* Takes one answer of the oldest operation. */
 static int
 take_answer(struct reader *r, struct err *err)
@@ -828,7 +1089,7 @@ take_answer(struct reader *r, struct err *err)
 	struct err refused = { 0 };
 	int ret = source->c->fetch_next(source->session, &message, &refused);
 
-	if (ret == 1 && op->kind == OP_SCAN) {
+	if (ret == 1 && is_scan(op)) {
 		add_scanned(op, message->item);
 		message_free(&message);
 		return 0;
@@ -852,29 +1113,11 @@ take_answer(struct reader *r, struct err *err)
 	r->bytes_in_flight -= op->bytes;
 	if (ret < 0)
 		ret = op_refused(op, &refused, err);
-	if (ret == 0 && op->kind == OP_SCAN && refused.code != ERR_NONE)
-		give_up_folder(r, op, &refused);
-	else if (ret == 0 && op->kind == OP_SCAN)
-		ret = end_scan(r, op, err);
-	else if (ret == 0 && op->kind == OP_AT_ONCE)
-		end_at_once(r, op, &refused);
-	else if (ret == 0 && op->kind == OP_FETCH)
-		ret = end_fetch(r, op, &refused, err);
-	else if (ret == 0)
-		end_missing(r, op, &refused);
+	if (ret == 0)
+		ret = end_op(r, op, &refused, err);
 	op->folder->ops--;
 	op_free(&op);
 	return ret;
-}
-
-static uint64_t
-rows_of(const struct ledger_counts *counts)
-{
-	uint64_t rows = 0;
-
-	for (int s = 1; s < ITEM_STATES; s++)
-		rows += counts->by_state[s];
-	return rows;
 }
 
 static bool
@@ -934,7 +1177,19 @@ begin_folder(struct job *job, struct work_folder *wf)
 	if (wf->err.code != ERR_NONE || wf->begun)
 		return;
 	wf->begun = true;
+	if (wf->was_in_doubt || in_doubt(job, wf))
+		wf->look = LOOK_ALL;
+	if (wf->look == LOOK_NOTHING) {
+		sum_up(wf);
+		wf->scanned = true;
+		return;
+	}
 	wf->scan_uid = 1;
+	if (wf->look == LOOK_CHANGES) {
+		wf->scan_uid = wf->row.seen.uidnext;
+		if (f->highestmodseq != wf->row.seen.modseq)
+			go_through_known(wf, KNOWN_CHANGES);
+	}
 	wf->scan_end = UINT32_MAX - 1;
 	wf->scan_width = UINT32_MAX - 1;
 	if (!(f->flags & FOLDER_STATUS) || f->uidnext == 0)
@@ -944,7 +1199,8 @@ begin_folder(struct job *job, struct work_folder *wf)
 					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
 	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;
 	/* Rows that were just settled are not in the counts of the attempt's start. */
-	if (f->messages == 0 && rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt)
+	if (f->messages == 0 && rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt &&
+		wf->look == LOOK_ALL)
 		wf->scan_uid = 0;
 	else if (may_come_at_once(job, wf))
 		begin_at_once(wf);
@@ -1073,9 +1329,11 @@ reader_thread(void *p)
 	for (size_t i = 0; i < job->folder_count; i++) {
 		begin_folder(job, &job->folders[i]);
 		say_expected(job, &job->folders[i]);
-		if (is_read(&job->folders[i]) && job->folders[i].err.code == ERR_NONE)
+		if (is_read(&job->folders[i]) && job->folders[i].err.code == ERR_NONE &&
+			!job->folders[i].scanned)
 			folder_counted(r, &job->folders[i]);
 	}
+	tell_counted(job);
 	if (read_all(r, &err) < 0) {
 		pthread_mutex_lock(&job->lock);
 		job->reader_err = err;

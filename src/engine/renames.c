@@ -239,9 +239,86 @@ shares_uidvalidity(const struct prepare *p, const struct ledger_folder *row)
 	return false;
 }
 
+static const struct folder *
+folder_of(const struct prepare *p, const struct ledger_folder *row)
+{
+	return folder_list_find(&p->job->source_folders, row->source_key);
+}
+
+/* All folders of this UIDVALIDITY bear names that such folders had, and none has another name. */
+static bool
+find_names_stand(const struct prepare *p, uint32_t uidvalidity)
+{
+	const struct folder_list *list = &p->job->source_folders;
+
+	for (size_t i = 0; i < p->row_count; i++)
+		if (p->rows[i].source_uidvalidity == uidvalidity && p->rows[i].gone_round == 0 &&
+			!is_in_place(p, &p->rows[i]))
+			return false;
+	for (size_t i = 0; i < list->count; i++)
+		if (is_listed(&list->folders[i]) && list->folders[i].uidvalidity == uidvalidity &&
+			!has_row(p, &list->folders[i]))
+			return false;
+	return true;
+}
+
+/* Kept, since all folders may have one UIDVALIDITY; nothing is moved while it is asked. */
+static bool
+names_stand(struct prepare *p, uint32_t uidvalidity)
+{
+	if (p->stand_of != uidvalidity || uidvalidity == 0) {
+		p->stand_of = uidvalidity;
+		p->stand = find_names_stand(p, uidvalidity);
+	}
+	return p->stand;
+}
+
+/* Another row of this UIDVALIDITY was last seen with the same numbers. */
+static bool
+has_twin(const struct prepare *p, const struct ledger_folder *row)
+{
+	for (size_t i = 0; i < p->row_count; i++) {
+		const struct ledger_seen *other = &p->rows[i].seen;
+
+		if (&p->rows[i] != row &&
+			p->rows[i].source_uidvalidity == row->source_uidvalidity &&
+			other->uidnext == row->seen.uidnext && other->modseq == row->seen.modseq &&
+			other->messages == row->seen.messages)
+			return true;
+	}
+	return false;
+}
+
+/* Folders of one UIDVALIDITY that have changed names among each other tell other numbers than those
+ * their names were last seen with: numbers only grow, so in a ring of such names all are the same
+ * only if all were the same before. So one that tells its own old numbers is where it was, unless a
+ * twin of it is there, or another folder of its UIDVALIDITY has been found to have moved. */
+static bool
+stands_by_numbers(struct prepare *p, const struct ledger_folder *row)
+{
+	return seen_unchanged(folder_of(p, row), &row->seen) && !has_twin(p, row) &&
+	       names_stand(p, row->source_uidvalidity);
+}
+
+/* Nothing known of a row that had messages was in its folder: that proves nothing, so the others of
+ * its UIDVALIDITY are looked at as well. */
+static bool
+is_probed(struct prepare *p, const struct ledger_folder *row, bool all)
+{
+	if (p->probed[row - p->rows] || !is_in_place(p, row) || !shares_uidvalidity(p, row) ||
+		!has_numbers(folder_of(p, row)))
+		return false;
+	if (!all)
+		return !stands_by_numbers(p, row);
+	for (size_t i = 0; i < p->row_count; i++)
+		if (p->doubtful[i] && p->rows[i].source_uidvalidity == row->source_uidvalidity)
+			return true;
+	return false;
+}
+
 /* Some of the messages of up to PROBES rows are looked at in one round trip. */
 static int
-probe_some(struct prepare *p, size_t *at, struct err *err)
+probe_some(struct prepare *p, size_t *at, bool all, struct err *err)
 {
 	struct probe probes[PROBES] = { { 0 } };
 	size_t count = 0;
@@ -249,13 +326,11 @@ probe_some(struct prepare *p, size_t *at, struct err *err)
 
 	for (; ret == 0 && *at < p->row_count && count < PROBES; ++*at) {
 		const struct ledger_folder *row = &p->rows[*at];
-		if (!is_in_place(p, row) || !shares_uidvalidity(p, row) ||
-			!has_numbers(folder_list_find(&p->job->source_folders, row->source_key)))
+		if (!is_probed(p, row, all))
 			continue;
+		p->probed[*at] = true;
 		probes[count].row = *at;
-		ret = probe_start(p, row,
-			folder_list_find(&p->job->source_folders, row->source_key), PROBE_MESSAGES,
-			&probes[count++], err);
+		ret = probe_start(p, row, folder_of(p, row), PROBE_MESSAGES, &probes[count++], err);
 	}
 	for (size_t i = 0; i < count && ret == 0; i++)
 		ret = probe_end(p, &probes[i], err);
@@ -263,6 +338,8 @@ probe_some(struct prepare *p, size_t *at, struct err *err)
 		if (ret == 0)
 			ret = probe_sizes(p, &probes[i], err);
 		p->moved[probes[i].row] = ret == 0 && probes[i].other;
+		p->doubtful[probes[i].row] =
+			probes[i].other || (probes[i].count > 0 && probes[i].same == 0);
 		free(probes[i].known);
 	}
 	return ret;
@@ -314,6 +391,7 @@ there_again(struct prepare *p, struct ledger_folder *row, struct err *err)
 	if (rows_mark_gone(p->job, row->id, 0, err) < 0)
 		return -1;
 	row->gone_round = 0;
+	row->seen.uidnext = 0;
 	return ledger_folder_put(p->job->ledger, row, err);
 }
 
@@ -337,6 +415,7 @@ follow_renamed(
 	renames_set(&row->renamed_from, row->source_name);
 	renames_set(&row->source_key, now->key);
 	renames_set(&row->source_name, name);
+	row->seen.uidnext = 0;
 	p->moved[row - p->rows] = false;
 	free(name);
 	return row->gone_round != 0 ? there_again(p, row, err)
@@ -378,6 +457,7 @@ say_gone(struct prepare *p, struct ledger_folder *row, struct err *err)
 			job->ledger, row->id, ended, row->counts.bytes_landed, row->scanned_round);
 	row->gone_round = job->local->round;
 	row->rematch = false;
+	row->seen.uidnext = 0;
 	if (rows_mark_gone(job, row->id, job->local->round, err) < 0)
 		return -1;
 	return ledger_folder_put(job->ledger, row, err);
@@ -495,12 +575,18 @@ renames_follow(struct prepare *p, struct err *err)
 		0)
 		return -1;
 	p->moved = xcalloc(p->row_count, sizeof *p->moved);
+	p->probed = xcalloc(p->row_count, sizeof *p->probed);
+	p->doubtful = xcalloc(p->row_count, sizeof *p->doubtful);
 	do
-		ret = probe_some(p, &at, err);
+		ret = probe_some(p, &at, false, err);
 	while (ret == 0 && at < p->row_count);
+	for (at = 0; ret == 0 && at < p->row_count;)
+		ret = probe_some(p, &at, true, err);
 	if (ret == 0)
 		ret = follow_rows(p, err);
 	free(p->moved);
+	free(p->probed);
+	free(p->doubtful);
 	ledger_batches_free(p->doubts, p->doubt_count);
 	return ret;
 }

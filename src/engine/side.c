@@ -135,6 +135,28 @@ side_open(struct job *job, struct side *side, struct err *err)
 	return 0;
 }
 
+int
+side_list(struct job *job, struct side *side, struct folder_list *list, struct err *err)
+{
+	folder_list_init(list);
+	if (side->c->folder_list(side->session, list, err) < 0)
+		return err_context(err, "%s", side == &job->source ? "source" : "target");
+	folder_list_index(list);
+	return 0;
+}
+
+void
+side_close_both(struct job *job)
+{
+	struct side *sides[] = { &job->source, &job->target };
+
+	for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
+		if (sides[i]->session != NULL)
+			sides[i]->c->leave(sides[i]->session);
+	side_close(&job->source);
+	side_close(&job->target);
+}
+
 void
 side_close(struct side *side)
 {

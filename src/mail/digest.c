@@ -91,6 +91,7 @@ hash_new(void)
 static void
 hash_begin(EVP_MD_CTX *ctx)
 {
+	pthread_once(&fetched, fetch_sha256);
 	if (EVP_DigestInit_ex2(ctx, sha256, NULL) != 1)
 		BUG("no SHA-256");
 }
@@ -144,7 +145,6 @@ digester_new(void)
 {
 	struct digester *d = xcalloc(1, sizeof(*d));
 
-	pthread_once(&fetched, fetch_sha256);
 	d->exact = hash_new();
 	begin(d);
 	return d;
@@ -563,4 +563,47 @@ digester_end(struct digester **digester, struct digests *digests_r)
 {
 	digester_take(*digester, digests_r);
 	digester_free(digester);
+}
+
+struct digest_sum {
+	EVP_MD_CTX *ctx;
+};
+
+struct digest_sum *
+digest_sum_new(void)
+{
+	struct digest_sum *sum = xcalloc(1, sizeof(*sum));
+
+	sum->ctx = hash_new();
+	hash_begin(sum->ctx);
+	return sum;
+}
+
+void
+digest_sum_add(struct digest_sum *sum, const void *bytes, size_t len)
+{
+	if (EVP_DigestUpdate(sum->ctx, bytes, len) != 1)
+		BUG("SHA-256");
+}
+
+void
+digest_sum_get(const struct digest_sum *sum, unsigned char digest_r[DIGEST_SIZE])
+{
+	EVP_MD_CTX *copy = EVP_MD_CTX_new();
+	unsigned len = DIGEST_SIZE;
+
+	if (copy == NULL || EVP_MD_CTX_copy_ex(copy, sum->ctx) != 1 ||
+		EVP_DigestFinal_ex(copy, digest_r, &len) != 1)
+		BUG("SHA-256");
+	EVP_MD_CTX_free(copy);
+}
+
+void
+digest_sum_free(struct digest_sum **sum)
+{
+	if (*sum == NULL)
+		return;
+	EVP_MD_CTX_free((*sum)->ctx);
+	free(*sum);
+	*sum = NULL;
 }

@@ -48,4 +48,12 @@ void digester_take(struct digester *digester, struct digests *digests_r);
 void digester_end(struct digester **digester, struct digests *digests_r);
 void digester_free(struct digester **digester); /* without a result; NULL is fine */
 
+/* SHA-256 and nothing else. One thread. */
+struct digest_sum;
+struct digest_sum *digest_sum_new(void);
+void digest_sum_add(struct digest_sum *sum, const void *bytes, size_t len);
+/* Of all bytes so far; more may follow. */
+void digest_sum_get(const struct digest_sum *sum, unsigned char digest_r[DIGEST_SIZE]);
+void digest_sum_free(struct digest_sum **sum); /* NULL is fine */
+
 #endif

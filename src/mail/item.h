@@ -25,6 +25,7 @@ struct item {
 	unsigned flags;   /* enum item_flags */
 	int64_t received; /* INTERNALDATE as seconds UTC, or ITEM_DATE_NONE */
 	uint64_t size;    /* RFC822.SIZE: a hint; 0 = not told */
+	uint64_t modseq;  /* 0 = not told */
 	char *keywords;   /* sorted, each once, separated by one blank; NULL = none. Raw bytes. */
 };
 

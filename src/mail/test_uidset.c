@@ -187,6 +187,43 @@ test_expand(void)
 	}
 }
 
+static void
+test_parse(void)
+{
+	static const struct {
+		const char *text;
+		int ret;
+		const char *set;
+	} cases[] = {
+		{ "7", 0, "7" },
+		{ "9,1:3,2:5", 0, "1:5,9" },
+		{ "5:3,4", 0, "3:5" },
+		{ "1:4294967295", 0, "1:4294967295" },
+		{ "1,3,5,7", 0, "1,3,5,7" },
+		{ "1,3,5,7,9", -1, "1,3,5,7" }, /* more than four */
+		{ "1,0", -1, "1" },
+		{ "1,x", -1, "1" },
+		{ "1,", -1, "1" },
+		{ "1:", -1, "" },
+		{ "1:*", -1, "" },
+		{ "4294967296", -1, "" },
+		{ "", -1, "" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct uidset set = { 0 };
+		struct str out;
+
+		str_init(&out, 100);
+		CHECK_INT(
+			uidset_parse(&set, cases[i].text, strlen(cases[i].text), 4), cases[i].ret);
+		uidset_write(&out, &set, 0, 100);
+		CHECK_STR(str_get(&out), cases[i].set);
+		str_clear(&out);
+		uidset_clear(&set);
+	}
+}
+
 int
 main(void)
 {
@@ -195,5 +232,6 @@ main(void)
 	RUN(test_model);
 	RUN(test_write_pieces);
 	RUN(test_expand);
+	RUN(test_parse);
 	return test_done();
 }

@@ -176,6 +176,32 @@ read_uid(const char *p, const char *end, uint32_t *uid_r)
 	return p;
 }
 
+int
+uidset_parse(struct uidset *set, const char *text, size_t len, size_t max)
+{
+	const char *p = text, *end = text + len;
+
+	for (size_t count = 0; count < max; count++) {
+		uint32_t first, last;
+
+		p = read_uid(p, end, &first);
+		if (p == NULL)
+			return -1;
+		last = first;
+		if (p < end && *p == ':') {
+			p = read_uid(p + 1, end, &last);
+			if (p == NULL)
+				return -1;
+		}
+		uidset_add(set, first, last);
+		if (p == end)
+			return 0;
+		if (*p++ != ',')
+			return -1;
+	}
+	return -1;
+}
+
 long
 uidset_expand(const char *text, size_t len, uint32_t *uids, size_t max)
 {

@@ -25,6 +25,9 @@ void uidset_remove(struct uidset *set, uint32_t uid);
 uint64_t uidset_size(const struct uidset *set); /* number of UIDs */
 /* Appends "1:5,7". Stops before the text would pass max_len; returns how many ranges it wrote. */
 size_t uidset_write(struct str *out, const struct uidset *set, size_t from_range, size_t max_len);
+/* Adds the UIDs of "1:5,7" to the set: at most max ranges. -1: malformed, or more; what was read
+ * until then is in it. */
+int uidset_parse(struct uidset *set, const char *text, size_t len, size_t max);
 /* Parses a set in the order given into uids (for APPENDUID, where order counts): at most max.
  * Returns how many, or -1 (malformed, zero, more than max). "5:3" counts as 3,4,5 (RFC 9051, 9). */
 long uidset_expand(const char *text, size_t len, uint32_t *uids, size_t max);

@@ -150,7 +150,8 @@ put_account(void *context, const struct report_account *account, struct err *err
 	json_object_set_new(object, "folders", folders);
 	json_object_set_new(object, "problems", problems);
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0] && ret == 0; i++) {
-		if (account->sums.counts.by_state[bad[i]] != 0)
+		ret = report_has_problems(writer->ledger, account, bad[i], err);
+		if (ret > 0)
 			ret = ledger_each_item(
 				writer->ledger, row->id, bad[i], problem, problems, err);
 	}

@@ -126,6 +126,27 @@ report_each_account(struct ledger *ledger, report_account_fn *fn, void *context,
 	return ret;
 }
 
+int
+report_has_problems(struct ledger *ledger, const struct report_account *account,
+	enum item_state state, struct err *err)
+{
+	struct ledger_reason *reasons = NULL;
+	size_t count = 0;
+	int ret = 0;
+
+	if (account->sums.counts.by_state[state] == 0)
+		return 0;
+	if (state != ITEM_SKIPPED)
+		return 1;
+	if (ledger_reasons(ledger, account->row->id, state, &reasons, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (!report_reason_wanted(reasons[i].reason))
+			ret = 1;
+	free(reasons);
+	return ret;
+}
+
 bool
 report_weakness(const struct profile_side *side, unsigned n, struct str *text)
 {

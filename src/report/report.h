@@ -30,7 +30,8 @@ int report_text(const struct report_source *source, FILE *out, struct err *err);
 int report_csv(
 	const struct report_source *source, FILE *out, struct err *err); /* a row per folder */
 int report_json(const struct report_source *source, FILE *out, struct err *err);
-/* A line per item; the last line has their number and the SHA-256 of all lines before it. */
+/* What has changed since the manifest before it, which its first line names: a line per folder and
+ * per item. The last line has the number of items and the SHA-256 of all lines before it. */
 int report_manifest(const struct report_source *source, FILE *out, struct err *err);
 
 /* All four into `dir`, 0600, each under a temporary name until whole. *path_r: of report.txt,

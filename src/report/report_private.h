@@ -5,8 +5,6 @@
 #include "base/str.h"
 #include "report/report.h"
 
-#define REPORT_REASONS 2048 /* codes: err.h, and ledger.h's from 1000 */
-
 /* Sums of an account or of everything. */
 struct report_sums {
 	struct ledger_counts counts;
@@ -33,6 +31,17 @@ void report_sums_add(struct report_sums *into, const struct report_sums *from);
 void report_sums_of(const struct ledger_counts *counts, struct report_sums *sums_r);
 /* Skipped by the profile's own rules: no need to look at it. */
 bool report_reason_wanted(unsigned reason);
+/* Whether the account has items of that state that need a look, found out without a walk over them:
+ * a profile may skip a million. 1, 0, or -1. */
+int report_has_problems(struct ledger *ledger, const struct report_account *account,
+	enum item_state state, struct err *err);
+/* The manifest, and what confirms it once it is in its place. */
+struct report_chain {
+	char sha256[DIGEST_SIZE * 2 + 1]; /* of the whole file */
+	uint64_t up_to;                   /* for ledger_manifest_done() */
+};
+int report_manifest_chain(const struct report_source *source, FILE *out,
+	struct report_chain *chain_r, struct err *err);
 /* ERR_DISK when writing to `out` failed so far. */
 int report_check(FILE *out, struct err *err);
 /* The last run; zeroed when there is none. */

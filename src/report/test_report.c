@@ -8,10 +8,14 @@
 #include "base/file.h"
 #include "base/test.h"
 #include "mail/item.h"
+#include "report/json_private.h"
 #include "report/report_private.h"
 #include "base/banned.h"
 
 #define REPORT_MAX ((size_t)1 << 20)
+
+static const char *const report_files[] = { "report.txt", "report.csv", "report.json",
+	"manifest.jsonl" };
 
 struct bench {
 	char *dir, *path;
@@ -406,11 +410,14 @@ test_manifest(void)
 	digester_end(&digester, &digests);
 	for (size_t i = 0; i < DIGEST_SIZE; i++)
 		snprintf(hex + i * 2, 3, "%02x", digests.exact[i]);
-	CHECK_INT(lines, 9);
+	CHECK_INT(lines, 12); /* the chain, two folders, eight items, the end */
 	CHECK_INT(json_integer_value(json_object_get(last, "items")), 8);
 	CHECK_STR(json_string_value(json_object_get(last, "sha256")), hex);
 	json_decref(last);
-	check_has(text, "{\"account\":\"ana@old\",\"folder\":\"INBOX\",\"uidvalidity\":7,\"uid\":1,"
+	check_has(text, "{\"manifest\":2,\"run\":1,\"round\":1,\"after\":null,"
+			"\"after_sha256\":null}\n");
+	check_has(text, "{\"account\":\"ana@old\",\"folder_id\":1,\"folder\":\"INBOX\","
+			"\"uidvalidity\":7,\"uid\":1,"
 			"\"size\":1000,\"sha256\":"
 			"\"0100000000000000000000000000000000000000000000000000000000000000\","
 			"\"received\":\"1970-01-01T00:00:00Z\",\"target_account\":\"ana@new\","
@@ -420,20 +427,70 @@ test_manifest(void)
 	bench_close(&bench);
 }
 
+/* A manifest that is in its place is named by the next one, which has only what came since. */
+static void
+test_chain(void)
+{
+	struct bench bench;
+	struct err err = { 0 };
+	struct ledger_manifest last;
+	struct uidset uids = { 0 };
+	char *path = NULL, *text, *file, *want;
+	struct digest_sum *sum = digest_sum_new();
+	unsigned char digest[DIGEST_SIZE];
+	char hex[DIGEST_SIZE * 2 + 1];
+	struct str bytes;
+
+	bench_open(&bench);
+	CHECK_INT(report_write(&bench.source, bench.dir, &path, &err), 0);
+	file = path_join(bench.dir, "manifest.jsonl");
+	str_init(&bytes, REPORT_MAX);
+	CHECK_INT(file_read(file, &bytes, &err), 0);
+	digest_sum_add(sum, bytes.data, bytes.len);
+	digest_sum_get(sum, digest);
+	report_hex(hex, digest);
+	CHECK_INT(ledger_manifest_last(bench.ledger, &last, &err), 0);
+	CHECK_STR(last.sha256, hex);
+	uidset_add(&uids, 1, 1);
+	ledger_items_gone(bench.ledger, 1, &uids, 1);
+	uidset_clear(&uids);
+	uidset_add(&uids, 2, 2);
+	ledger_items_remove(bench.ledger, 1, &uids);
+	CHECK_INT(ledger_flush(bench.ledger, &err), 0);
+	text = written(&bench, report_manifest);
+	want = xasprintf("\"after\":\"%s\",\"after_sha256\":\"%s\"}\n", last.name, hex);
+	check_has(text, want);
+	check_has(text, "\"uid\":1,");
+	check_has(text, "\"gone_round\":1}\n");
+	check_has(text, "\"uidvalidity\":7,\"uid\":2,\"state\":\"removed\"}\n");
+	check_has(text, "{\"items\":2,");
+	free(text);
+	free(want);
+	for (size_t i = 0; i < sizeof report_files / sizeof report_files[0]; i++) {
+		free(file);
+		file = path_join(bench.dir, report_files[i]);
+		CHECK_INT(unlink(file), 0);
+	}
+	free(file);
+	free(path);
+	str_clear(&bytes);
+	uidset_clear(&uids);
+	digest_sum_free(&sum);
+	bench_close(&bench);
+}
+
 /* All four files, whole, 0600, and no parts of them left. */
 static void
 test_files(void)
 {
-	static const char *const names[] = { "report.txt", "report.csv", "report.json",
-		"manifest.jsonl" };
 	struct bench bench;
 	struct err err = { 0 };
 	char *path = NULL;
 
 	bench_open(&bench);
 	CHECK_INT(report_write(&bench.source, bench.dir, &path, &err), 0);
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		char *file = path_join(bench.dir, names[i]);
+	for (size_t i = 0; i < sizeof report_files / sizeof report_files[0]; i++) {
+		char *file = path_join(bench.dir, report_files[i]);
 		struct str text;
 
 		str_init(&text, REPORT_MAX);
@@ -472,6 +529,7 @@ main(void)
 	RUN(test_events);
 	RUN(test_forecast);
 	RUN(test_manifest);
+	RUN(test_chain);
 	RUN(test_files);
 	RUN(test_no_room);
 	return test_done();

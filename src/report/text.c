@@ -23,7 +23,6 @@ struct text_writer {
 	uint64_t run; /* the last one */
 	/* Of the account at hand. */
 	uint64_t items_shown, items_left;
-	uint64_t reasons[REPORT_REASONS];
 };
 
 /* A text of the ledger's, made one safe line. */
@@ -156,10 +155,10 @@ account_problems(void *context, const struct report_account *account, struct err
 	}
 	writer->items_shown = writer->items_left = 0;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		if (account->sums.counts.by_state[bad[i]] == 0)
-			continue;
-		if (ledger_each_item(
-			    writer->source->ledger, row->id, bad[i], item_problem, writer, err) < 0)
+		int any = report_has_problems(writer->source->ledger, account, bad[i], err);
+
+		if (any < 0 || (any > 0 && ledger_each_item(writer->source->ledger, row->id, bad[i],
+						   item_problem, writer, err) < 0))
 			return -1;
 	}
 	if (writer->items_left != 0) {
@@ -171,14 +170,13 @@ account_problems(void *context, const struct report_account *account, struct err
 	}
 	writer->items_shown = writer->items_left = 0;
 	if (account->sums.counts.by_state[ITEM_LANDED] != 0 &&
-		ledger_each_item(
-			writer->source->ledger, row->id, ITEM_LANDED, item_remark, writer, err) < 0)
+		ledger_each_remark(writer->source->ledger, row->id, item_remark, writer, err) < 0)
 		return -1;
 	if (writer->items_left != 0) {
 		problem_head(writer, row->source_user, NULL);
 		fprintf(writer->out,
 			"and %" PRIu64 " more that were changed; all of them: "
-			"manifest.jsonl\n",
+			"the manifests\n",
 			writer->items_left);
 	}
 	return 0;
@@ -372,41 +370,28 @@ put_totals(struct text_writer *writer)
 		format_bytes(landed, sizeof landed, sums->counts.bytes_landed));
 }
 
-static int
-count_reason(void *context, const struct ledger_account *account,
-	const struct ledger_folder *folder, const struct ledger_item *item)
-{
-	struct text_writer *writer = context;
-
-	(void)account;
-	(void)folder;
-	if (item->reason < REPORT_REASONS)
-		writer->reasons[item->reason]++;
-	return 0;
-}
-
 /* "  skipped: 12 since, 3 max_size". */
 static int
 put_reasons(struct text_writer *writer, const struct report_account *account, enum item_state state,
 	struct err *err)
 {
+	struct ledger_reason *reasons = NULL;
 	const char *between = ": ";
+	size_t count = 0;
 
 	if (account->sums.counts.by_state[state] == 0)
 		return 0;
-	memset(writer->reasons, 0, sizeof writer->reasons);
-	if (ledger_each_item(
-		    writer->source->ledger, account->row->id, state, count_reason, writer, err) < 0)
+	if (ledger_reasons(writer->source->ledger, account->row->id, state, &reasons, &count, err) <
+		0)
 		return -1;
 	fprintf(writer->out, "    %s", item_state_name(state));
-	for (unsigned reason = 0; reason < REPORT_REASONS; reason++) {
-		if (writer->reasons[reason] == 0)
-			continue;
-		put_count(writer->out, between, writer->reasons[reason]);
-		fprintf(writer->out, " %s", reason_name(reason));
+	for (size_t i = 0; i < count; i++) {
+		put_count(writer->out, between, reasons[i].count);
+		fprintf(writer->out, " %s", reason_name(reasons[i].reason));
 		between = ", ";
 	}
 	fputc('\n', writer->out);
+	free(reasons);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 """mailhaul itself under test: a profile between two servers, and its runs."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,12 @@ from lib.bench import Failure, tail, wait_for
 from lib.testing import mailhaul_binary
 
 FAST = {"settle_wait": "300ms"}
+STATES = dict(enumerate("landed verified skipped failed held vanished adopted".split(), 1))
+FLAGS = {"\\Seen": 1, "\\Answered": 2, "\\Flagged": 4, "\\Deleted": 8, "\\Draft": 16}
+
+
+def flag_bits(row):
+    return sum(FLAGS.get(flag, 0) for flag in row.get("flags", "").split())
 
 
 class Haul:
@@ -118,11 +125,55 @@ class Haul:
             return json.load(f)
 
     def manifest(self):
-        rows = []
-        with open(os.path.join(self.logs()[-1], "manifest.jsonl")) as f:
-            for line in f:
-                rows.append(json.loads(line))
+        """Lines of the last run's manifest; each file of the chain is checked on the way."""
+        return self.manifests()[-1]
+
+    def manifests(self):
+        """The lines of each manifest, oldest first: each names the one before it, by its digest."""
+        chain, before = [], (None, None)
+        for place in self.logs():
+            path = os.path.join(place, "manifest.jsonl")
+            if not os.path.exists(path):  # a run that was killed
+                continue
+            with open(path, "rb") as f:
+                lines = f.read().splitlines(True)
+            rows = [json.loads(line) for line in lines]
+            if (rows[0]["after"], rows[0]["after_sha256"]) != before:
+                raise Failure("%s comes after %s, not %s" % (path, rows[0], before))
+            end = {"items": sum("uid" in row for row in rows),
+                   "sha256": hashlib.sha256(b"".join(lines[:-1])).hexdigest()}
+            if rows[-1] != end:
+                raise Failure("%s ends with %s, not %s" % (path, rows[-1], end))
+            before = ("%s/manifest.jsonl" % os.path.basename(place),
+                      hashlib.sha256(b"".join(lines)).hexdigest())
+            chain.append(rows)
+        return chain
+
+    def chained(self):
+        """{(folder, uid): line}: what all manifests together say."""
+        rows = {}
+        for lines in self.manifests():
+            for row in lines:
+                if row.get("state") == "removed":
+                    rows.pop((row["folder_id"], row["uid"]), None)
+                elif "uid" in row:
+                    rows[row["folder_id"], row["uid"]] = row
         return rows
+
+    def must_chain(self):
+        """All manifests together are the ledger, row for row."""
+        have = {key: (row["size"], row.get("sha256"), row["state"], row.get("target_uid", 0),
+                      row.get("gone_round", 0), flag_bits(row))
+                for key, row in self.chained().items()}
+        want = {(row["folder"], row["uid"]): (
+            row["size"], row["digest"] and row["digest"].hex(), STATES[row["state"]],
+            row["target_uid"], row["gone_round"], row["flags"] & 31)
+            for row in self.sql("SELECT * FROM item")}
+        if have != want:
+            raise Failure("the manifests and the ledger differ: %s" % [
+                (key, have.get(key), want.get(key)) for key in sorted(set(have) | set(want))
+                if have.get(key) != want.get(key)][:10])
+        return len(want)
 
     def debug_log(self, most=6000):
         for directory in reversed(self.logs()):

@@ -88,7 +88,7 @@ def many_accounts(haul, accounts, folders):
                 folder = account * 1000 + n
                 failed = account % 100 == 0 and n == 0
                 db.execute("INSERT INTO folder VALUES(?, ?, 'f', ?, 1, NULL, 'f', 'f', 1, 0, 0,"
-                           " NULL, 0, 1, 0)", (folder, account, "folder %d" % n))
+                           " NULL, 0, 1, 0, 0, 0, 0, 0)", (folder, account, "folder %d" % n))
                 db.execute("INSERT INTO folder_count(folder, found, landed, failed)"
                            " VALUES(?, 1, ?, ?)", (folder, not failed, failed))
                 db.execute("INSERT INTO item VALUES(?, 1, ?, 0, 100, NULL, NULL, 0, NULL, 0, NULL,"

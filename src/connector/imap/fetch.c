@@ -20,7 +20,10 @@ struct ready {
 	struct message *message;
 };
 
-enum { PIECES_MAX = 2000 }; /* of one fetch */
+enum {
+	PIECES_MAX = 2000,   /* of one fetch */
+	VANISHED_MAX = 20000 /* ranges of UIDs, of one fetch */
+};
 
 /* A part of what was asked of a message. */
 struct piece {
@@ -36,7 +39,10 @@ struct fetch_op {
 	struct selection *selection; /* NULL: nothing was asked */
 	enum fetch_what what;
 	struct uidset asked, seen;
-	size_t waiting; /* commands without an answer */
+	size_t waiting;            /* commands without an answer */
+	struct fetch_since *since; /* borrowed; NULL: all are asked for */
+	size_t vanished;           /* ranges that were told */
+	bool conditional;          /* mod-sequences are asked for */
 	bool failed;
 	struct err err;
 	struct ready *first, **last;
@@ -112,24 +118,49 @@ takes_answers(const struct session *s, const struct fetch_op *op)
 	return op->waiting > 0 && !op->failed && op->selection == s->current;
 }
 
+static bool
+wants_body(const struct fetch_op *op)
+{
+	return op->what > FETCH_META;
+}
+
+/* An answer that tells so much is one to this fetch. */
+static bool
+is_told(const struct fetch_op *op, unsigned told)
+{
+	switch (op->what) {
+	case FETCH_UIDS:
+		return true;
+	case FETCH_FLAGS:
+		return (told & FETCH_TOLD_FLAGS) != 0;
+	case FETCH_META:
+	case FETCH_BODY:
+	case FETCH_WHOLE:
+	case FETCH_DIGEST:
+	case FETCH_HEAD:
+		break;
+	}
+	return (told & (FETCH_TOLD_DATE | FETCH_TOLD_SIZE)) != 0;
+}
+
 size_t
 fetch_wanting(const struct session *s)
 {
 	size_t count = 0;
 
 	for (const struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
-		if (takes_answers(s, op) && op->what > FETCH_META)
+		if (takes_answers(s, op) && wants_body(op))
 			count++;
 	}
 	return count;
 }
 
 struct fetch_op *
-fetch_wanted(struct session *s, uint32_t uid, bool has_body)
+fetch_wanted(struct session *s, uint32_t uid, bool has_body, unsigned told)
 {
 	for (struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
-		if (takes_answers(s, op) && op->what != FETCH_UIDS &&
-			has_body == (op->what != FETCH_META) && uidset_has(&op->asked, uid) &&
+		if (takes_answers(s, op) && op->what != FETCH_UIDS && has_body == wants_body(op) &&
+			(has_body || is_told(op, told)) && uidset_has(&op->asked, uid) &&
 			!uidset_has(&op->seen, uid))
 			return op;
 	}
@@ -260,7 +291,7 @@ fetch_take(struct fetch_op *op, struct message **message, unsigned told)
 	struct message *m = *message;
 
 	fetch_add_known(op, m->item, &told);
-	if (op->what == FETCH_META || op->piece_count >= PIECES_MAX ||
+	if (!wants_body(op) || op->piece_count >= PIECES_MAX ||
 		(told & FETCH_TOLD_NEEDED) == FETCH_TOLD_NEEDED) {
 		fetch_give(op, message);
 		return;
@@ -334,11 +365,82 @@ fetch_done(struct session *s, const struct command *command, enum reply_status s
 	(void)s;
 	op->waiting--;
 	/* Expunged by someone else meanwhile: those just do not come. */
-	if (status == REPLY_OK || (status == REPLY_NO && code == ERR_VANISHED))
+	if (status == REPLY_OK || (status == REPLY_NO && code == ERR_VANISHED && op->since == NULL))
 		return;
-	err_set(&err, status == REPLY_BAD ? ERR_BAD : code, "%s: UID FETCH: %.*s", op->folder->key,
-		(int)resp->text_len, resp->text);
+	/* What it advertises and does not do, or not for this folder, is not asked for again. */
+	if (op->conditional) {
+		s->no_modseq = s->no_modseq || status == REPLY_BAD;
+		code = ERR_REFUSED;
+	} else if (status == REPLY_BAD) {
+		code = ERR_BAD;
+	}
+	err_set(&err, code, "%s: UID FETCH: %.*s", op->folder->key, (int)resp->text_len,
+		resp->text);
 	op_fail(op, &err);
+}
+
+/* Of a fetch for changes that the selected folder's answers go to. */
+static struct fetch_op *
+since_wanted(const struct session *s)
+{
+	struct fetch_op *op = s->fetch_first;
+
+	while (op != NULL && !(takes_answers(s, op) && op->since != NULL))
+		op = op->next;
+	return op;
+}
+
+/* Commands of one folder may be in flight beside each other, each for UIDs of its own; the set says
+ * which it is for. */
+static void
+add_vanished(struct session *s, const struct uidset *uids)
+{
+	for (struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
+		if (!takes_answers(s, op) || op->since == NULL)
+			continue;
+		for (size_t i = 0; i < uids->count; i++) {
+			if (op->vanished++ < VANISHED_MAX)
+				uidset_add(&op->since->gone, uids->ranges[i].first,
+					uids->ranges[i].last);
+			else
+				op->since->told = false;
+		}
+	}
+}
+
+int
+fetch_take_vanished(struct session *s, struct err *err)
+{
+	struct fetch_op *op = since_wanted(s);
+	struct wire_token token;
+	struct uidset uids = { 0 };
+	bool earlier = false;
+
+	if (wire_next(&s->wire, false, &token, err) != 0)
+		return -1;
+	if (token.type == WIRE_OPEN) {
+		if (wire_next(&s->wire, false, &token, err) != 0)
+			return -1;
+		earlier = token.type == WIRE_ATOM && wire_is(&token, "EARLIER");
+		while (token.type != WIRE_CLOSE) {
+			if (token.type == WIRE_EOL || token.type == WIRE_OPEN)
+				return err_set(
+					err, ERR_PROTOCOL, "the server sent a broken VANISHED");
+			if (wire_next(&s->wire, false, &token, err) != 0)
+				return -1;
+		}
+		if (wire_next(&s->wire, false, &token, err) != 0)
+			return -1;
+	}
+	/* One that is going just now is told by the next pass. */
+	if (op != NULL && earlier && token.type == WIRE_ATOM) {
+		s->progress = true;
+		if (uidset_parse(&uids, token.text, token.len, VANISHED_MAX) != 0)
+			op->since->told = false;
+		add_vanished(s, &uids);
+		uidset_clear(&uids);
+	}
+	return token.type == WIRE_EOL ? 0 : wire_skip_rest(&s->wire, err);
 }
 
 static int
@@ -346,6 +448,7 @@ send_fetches(struct session *s, struct fetch_op *op, struct err *err)
 {
 	static const char *const items[] = {
 		[FETCH_UIDS] = "(UID)",
+		[FETCH_FLAGS] = "(UID FLAGS)",
 		[FETCH_META] = "(UID FLAGS INTERNALDATE RFC822.SIZE)",
 		[FETCH_BODY] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
 		[FETCH_WHOLE] = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
@@ -364,7 +467,13 @@ send_fetches(struct session *s, struct fetch_op *op, struct err *err)
 			BUG("a UID range does not fit a command");
 		from += wrote;
 		command_begin(s, "UID FETCH");
-		command_addf(s, " %s %s", str_get(&set), items[op->what]);
+		command_addf(s, " %s %s", str_get(&set),
+			op->conditional && op->since == NULL ? "(UID FLAGS MODSEQ)"
+							     : items[op->what]);
+		if (op->since != NULL)
+			command_addf(s, " (CHANGEDSINCE %llu%s)",
+				(unsigned long long)op->since->modseq,
+				op->since->told ? " VANISHED" : "");
 		op->waiting++;
 		ret = command_send(s, fetch_done, op, 0, err);
 	}
@@ -382,9 +491,9 @@ op_append(struct session *s, struct fetch_op *op)
 	s->fetch_last = op;
 }
 
-int
-imap_fetch_start(struct session *s, const struct folder *folder, const struct uidset *set,
-	enum fetch_what what, struct err *err)
+static int
+start(struct session *s, const struct folder *folder, const struct uidset *set,
+	enum fetch_what what, struct fetch_since *since, struct err *err)
 {
 	struct fetch_op *op, *last = s->fetch_last;
 	struct selection *selection = NULL;
@@ -399,7 +508,12 @@ imap_fetch_start(struct session *s, const struct folder *folder, const struct ui
 	op->folder = folder;
 	op->selection = selection;
 	op->what = what;
+	op->since = since;
+	op->conditional = since != NULL ||
+			  (what == FETCH_FLAGS && !s->no_modseq && session_has(s, HAS_CONDSTORE));
 	op->last = &op->first;
+	if (since != NULL)
+		since->told = s->enabling;
 	for (size_t i = 0; i < set->count; i++)
 		uidset_add(&op->asked, set->ranges[i].first, set->ranges[i].last);
 	op_append(s, op);
@@ -408,6 +522,20 @@ imap_fetch_start(struct session *s, const struct folder *folder, const struct ui
 	if (send_fetches(s, op, err) != 0)
 		return -1;
 	return command_flush(s, err);
+}
+
+int
+imap_fetch_start(struct session *s, const struct folder *folder, const struct uidset *set,
+	enum fetch_what what, struct err *err)
+{
+	return start(s, folder, set, what, NULL, err);
+}
+
+int
+imap_changes_start(struct session *s, const struct folder *folder, const struct uidset *set,
+	struct fetch_since *since, struct err *err)
+{
+	return start(s, folder, set, FETCH_FLAGS, since, err);
 }
 
 static int

@@ -135,6 +135,33 @@ digester_of(struct session *s)
 	return s->digester;
 }
 
+/* "(12345)". One that is none is not known. */
+static int
+read_modseq(struct session *s, struct fetch_body *body, struct err *err)
+{
+	struct wire_token token;
+	uint64_t modseq;
+
+	if (wire_next(&s->wire, false, &token, err) != 0)
+		return -1;
+	if (token.type != WIRE_OPEN) {
+		if (token.type == WIRE_CLOSE || token.type == WIRE_EOL)
+			return err_set(err, ERR_PROTOCOL, "the server sent MODSEQ without a value");
+		return 0;
+	}
+	for (;;) {
+		if (wire_next(&s->wire, false, &token, err) != 0)
+			return -1;
+		if (token.type == WIRE_CLOSE)
+			return 0;
+		if (token.type == WIRE_OPEN || token.type == WIRE_EOL)
+			return err_set(err, ERR_PROTOCOL, "the server sent a broken MODSEQ");
+		if (token.type == WIRE_ATOM && wire_u64(&token, &modseq) == 0 &&
+			modseq <= INT64_MAX)
+			body->item->modseq = modseq;
+	}
+}
+
 /* The body of `bytes` into a new kept spool, straight into its memory where there is room, or only
  * through the digester. */
 static int
@@ -241,7 +268,7 @@ read_literal(struct session *s, struct fetch_body *body, uint64_t bytes, struct 
 	bool keep = fetch_wanting(s) > 0;
 
 	if (body->item->uid != 0) {
-		op = fetch_wanted(s, body->item->uid, true);
+		op = fetch_wanted(s, body->item->uid, true, body->told);
 		keep = op != NULL;
 	}
 	if (!keep || body->has_body)
@@ -316,6 +343,8 @@ read_items(struct session *s, struct fetch_body *body, struct err *err)
 			ret = read_date(s, body, err);
 		else if (wire_is(&name, "RFC822.SIZE"))
 			ret = read_number(s, body, false, err);
+		else if (wire_is(&name, "MODSEQ"))
+			ret = read_modseq(s, body, err);
 		else if (is_whole_body(&name))
 			ret = read_body(s, body, err);
 		else
@@ -343,9 +372,7 @@ deliver(struct session *s, struct fetch_body *body)
 		return;
 	if (body->is_nil)
 		session_log(s, LOG_DEBUG, NULL, "UID %u: the server has no body", body->item->uid);
-	/* A change of flags by another client is no answer to a request for more. */
-	if (body->has_body || (body->told & (FETCH_TOLD_DATE | FETCH_TOLD_SIZE)) != 0)
-		op = fetch_wanted(s, body->item->uid, body->has_body);
+	op = fetch_wanted(s, body->item->uid, body->has_body, body->told);
 	if (op == NULL) {
 		if (!body->has_body)
 			fetch_list(s, body->item->uid);

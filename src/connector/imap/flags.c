@@ -6,6 +6,8 @@
 
 #include "base/banned.h"
 
+enum { MODIFIED_MAX = 20000 }; /* ranges of UIDs in one answer */
+
 char *
 flags_keep(const struct selection *selection, const char *keywords, bool *dropped_r)
 {
@@ -32,7 +34,23 @@ struct stores {
 	size_t waiting;
 	struct err err; /* the first refusal */
 	const char *key;
+	uint64_t unchanged_since; /* 0: whatever has changed */
+	struct uidset *modified;
+	const struct uidset *asked;
 };
+
+/* [MODIFIED 7,9]: those were not changed (RFC 7162, 3.1.3). A list that cannot be read might name
+ * any of them. */
+static void
+take_modified(struct stores *stores, const struct resp_text *resp)
+{
+	if (stores->unchanged_since == 0 || resp->code != CODE_MODIFIED ||
+		uidset_parse(stores->modified, resp->args, resp->args_len, MODIFIED_MAX) == 0)
+		return;
+	for (size_t i = 0; i < stores->asked->count; i++)
+		uidset_add(stores->modified, stores->asked->ranges[i].first,
+			stores->asked->ranges[i].last);
+}
 
 static void
 store_answered(struct session *s, const struct command *command, enum reply_status status,
@@ -43,6 +61,9 @@ store_answered(struct session *s, const struct command *command, enum reply_stat
 
 	(void)s;
 	stores->waiting--;
+	take_modified(stores, resp);
+	if (resp->code == CODE_MODIFIED)
+		return;
 	if (status == REPLY_OK || stores->err.code != ERR_NONE)
 		return;
 	if (status == REPLY_NO && code == ERR_VANISHED)
@@ -67,7 +88,11 @@ send_stores(struct session *s, struct stores *stores, const struct uidset *set, 
 			BUG("a UID range does not fit a command");
 		from += wrote;
 		command_begin(s, "UID STORE");
-		command_addf(s, " %s FLAGS.SILENT (%s)", str_get(&uids), flags);
+		command_addf(s, " %s", str_get(&uids));
+		if (stores->unchanged_since != 0)
+			command_addf(s, " (UNCHANGEDSINCE %llu)",
+				(unsigned long long)stores->unchanged_since);
+		command_addf(s, " FLAGS.SILENT (%s)", flags);
 		stores->waiting++;
 		ret = command_send(s, store_answered, stores, 0, err);
 		if (ret != 0)
@@ -83,9 +108,15 @@ send_stores(struct session *s, struct stores *stores, const struct uidset *set, 
 
 int
 imap_flags_set(struct session *s, const struct folder *folder, const struct uidset *set,
-	unsigned flags, const char *keywords, struct err *err)
+	unsigned flags, const char *keywords, uint64_t unchanged_since, struct uidset *modified_r,
+	struct err *err)
 {
-	struct stores stores = { .key = folder->key };
+	struct stores stores = {
+		.key = folder->key,
+		.unchanged_since = unchanged_since,
+		.modified = modified_r,
+		.asked = set,
+	};
 	struct selection *selection = NULL;
 	struct str words;
 	bool dropped = false;

@@ -20,7 +20,8 @@ add_status_items(struct session *s)
 	if (!s->no_status_size) {
 		if (session_has(s, HAS_STATUS_SIZE))
 			command_add(s, " SIZE");
-		if (session_has(s, HAS_CONDSTORE))
+		/* Of a target nobody asks; and asking makes some servers keep them. */
+		if (session_has(s, HAS_CONDSTORE) && s->ep->readonly)
 			command_add(s, " HIGHESTMODSEQ");
 	}
 	command_add(s, ")");
@@ -55,11 +56,16 @@ static int
 list_with_options(struct session *s, struct err *err)
 {
 	struct answer answer = { .refusal = REFUSED_FOLDER }, ids = { .status = REPLY_OK };
-	bool extras = session_has(s, HAS_LIST_STATUS) && !s->no_status_size &&
-		      (s->granted & (HAS_STATUS_SIZE | HAS_CONDSTORE)) != 0;
+	bool extras =
+		session_has(s, HAS_LIST_STATUS) && !s->no_status_size &&
+		(s->granted & (HAS_STATUS_SIZE | (s->ep->readonly ? HAS_CONDSTORE : 0u))) != 0;
 
 	begin_list_return(s);
 	if (command_send(s, answer_done, &answer, 0, err) != 0)
+		return -1;
+	/* The answers come in this order; and the server's name decides whether ids are asked for.
+	 */
+	if (session_about(s, err) != 0)
 		return -1;
 	if (asks_ids(s)) {
 		ids.status = REPLY_NONE;
@@ -95,7 +101,8 @@ list_plain(struct session *s, struct err *err)
 
 	command_begin(s, xlist ? "XLIST" : "LIST");
 	command_add(s, " \"\" \"*\"");
-	if (command_send(s, answer_done, &list, 0, err) != 0 || answer_wait(s, &list, err) != 0)
+	if (command_send(s, answer_done, &list, 0, err) != 0 || session_about(s, err) != 0 ||
+		answer_wait(s, &list, err) != 0)
 		return -1;
 	if (xlist && list.status != REPLY_OK) {
 		s->no_xlist = true;
@@ -264,18 +271,43 @@ guess_namespace(struct session *s, struct folder_list *list)
 	}
 }
 
+/* The answers to NAMESPACE and LIST are on their way together; a server that answers LIST first has
+ * its names read once more. */
+static int
+know_namespaces(struct session *s, struct err *err)
+{
+	struct folder_list *list = s->listing->list;
+
+	if (session_about(s, err) != 0)
+		return -1;
+	for (size_t i = 0; s->listing->early && i < list->count; i++) {
+		struct folder *f = &list->folders[i];
+		const struct namespace *space = namespace_of(s, f->key);
+
+		folder_parse(list->arena, f, f->key, strlen(f->key), f->delim,
+			space->space == SPACE_PERSONAL && space->prefix != NULL ? space->prefix
+										: "",
+			listing_is_utf8(f->key, strlen(f->key)));
+		f->space = space->space;
+	}
+	return 0;
+}
+
 static int
 list_all(struct session *s, struct err *err)
 {
 	int ret = 1;
 
+	/* Without NAMESPACE a LIST was sent, whose answer is no folder. */
+	if (!session_has(s, HAS_NAMESPACE) && session_about(s, err) != 0)
+		return -1;
 	s->listing->growing = true;
 	if (session_has(s, HAS_LIST_EXTENDED) && !s->no_list_return)
 		ret = list_with_options(s, err);
 	if (ret == 1)
 		ret = list_plain(s, err);
 	s->listing->growing = false;
-	if (ret != 0)
+	if (ret != 0 || know_namespaces(s, err) != 0)
 		return -1;
 	ret = ask_statuses(s, err);
 	if (ret == 1 && !s->no_status_size) {

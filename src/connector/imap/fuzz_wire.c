@@ -132,6 +132,29 @@ do_fetch(struct session *s)
 }
 
 static void
+do_changes(struct session *s)
+{
+	static const struct folder a = { .key = "A", .uidvalidity = 1 };
+	struct fetch_since since = { .modseq = 5 };
+	struct uidset set = { .ranges = NULL }, modified = { .ranges = NULL };
+	struct err err = { 0 };
+
+	uidset_add(&set, 1, 20);
+	if (imap_changes_start(s, &a, &set, &since, &err) == 0)
+		drain_fetch(s);
+	if (imap_fetch_start(s, &a, &set, FETCH_FLAGS, &err) == 0)
+		drain_fetch(s);
+	if (imap_fetch_start(s, &a, &set, FETCH_UIDS, &err) == 0)
+		drain_fetch(s);
+	if (!s->ep->readonly)
+		(void)imap_flags_set(s, &a, &set, ITEM_SEEN, NULL, 7, &modified, &err);
+	must(since.gone.count <= 20000 && modified.count <= 20000);
+	uidset_clear(&since.gone);
+	uidset_clear(&modified);
+	uidset_clear(&set);
+}
+
+static void
 do_list(struct session *s)
 {
 	struct folder_list list;
@@ -202,7 +225,10 @@ run(struct session *s, unsigned what, struct spool_pool *pool)
 
 	switch (what % 4) {
 	case 0:
-		do_fetch(s);
+		if (what & 32)
+			do_changes(s);
+		else
+			do_fetch(s);
 		break;
 	case 1:
 		do_list(s);
@@ -240,14 +266,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pool = spool_pool_new("/tmp", 1 << 20, 1 << 18);
 	env.pool = pool;
 	ep.secret = secret_new("p", 1);
-	ep.readonly = data[0] % 4 == 0;
+	ep.readonly = data[0] % 4 == 0 && (data[0] & 128) == 0;
 	if (data[0] & 64)
 		ep.auth = AUTH_PLAIN;
 	s = session_new(&ep, &env, &io);
 	snprintf(s->tag, sizeof(s->tag), "A");
 	if (data[0] % 4 != 3) {
 		s->granted = HAS_LITERAL_PLUS | HAS_MULTIAPPEND | HAS_UIDPLUS | HAS_LIST_EXTENDED |
-			     HAS_LIST_STATUS | HAS_QUOTA;
+			     HAS_LIST_STATUS | HAS_QUOTA | HAS_CONDSTORE | HAS_QRESYNC | HAS_ENABLE;
 		if (data[0] & 16)
 			s->granted = HAS_XLIST;
 		namespace_add(s, "", 0, '/', SPACE_PERSONAL);

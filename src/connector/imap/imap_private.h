@@ -59,7 +59,9 @@ enum granted {
 	HAS_AUTH_PLAIN = 1 << 18,
 	HAS_AUTH_CRAM_MD5 = 1 << 19,
 	HAS_AUTH_XOAUTH2 = 1 << 20,
-	HAS_AUTH_OAUTHBEARER = 1 << 21
+	HAS_AUTH_OAUTHBEARER = 1 << 21,
+	HAS_ENABLE = 1 << 22,
+	HAS_QRESYNC = 1 << 23
 };
 
 /* Where bytes come from and go to: a connection, or a test's memory. */
@@ -103,6 +105,13 @@ struct answer {
 	enum refusal refusal;  /* to be set before the command is sent */
 };
 
+/* What is asked right after the login. */
+struct about {
+	bool waiting;
+	int64_t asked_ms;
+	struct answer names, id;
+};
+
 struct namespace
 {
 	char *prefix;
@@ -118,6 +127,7 @@ struct selection {
 	uint32_t uidvalidity; /* 0 = not told */
 	uint32_t uidnext;     /* likewise */
 	uint32_t exists;      /* messages, as told while it was opened */
+	bool no_modseq;       /* it keeps no mod-sequences */
 	bool flags_known;     /* PERMANENTFLAGS were told */
 	bool any_keyword;     /* with \* */
 	unsigned flags;       /* storable system flags among them */
@@ -143,6 +153,7 @@ struct session {
 	bool dead;
 	struct err dead_err;
 	bool logged_in, logging_out;
+	struct answer logout;
 	bool death_told; /* by store_next() */
 
 	/* The command being built (command.c). */
@@ -170,9 +181,11 @@ struct session {
 	struct namespace *namespaces;
 	size_t namespace_count;
 	bool namespace_told;
+	struct about about;
 	char delim; /* of the personal namespace */
 	/* What was advertised and did not work on this session. */
-	bool no_list_return, no_status_size, no_mailboxid, no_xlist;
+	bool no_list_return, no_status_size, no_mailboxid, no_xlist, no_modseq;
+	bool enabling;         /* ENABLE QRESYNC was sent */
 	bool keywords_welcome; /* a PERMANENTFLAGS with \* was seen */
 
 	/* Answers being collected. */
@@ -198,8 +211,10 @@ struct session {
 /* session.c */
 struct session *session_new(
 	const struct endpoint *ep, const struct session_env *env, const struct transport *io);
-/* From the greeting to the end of the login. */
+/* From the greeting to the end of the login; NAMESPACE and ID are on their way. */
 int session_start(struct session *s, struct err *err);
+/* Waits for what is on its way since the login: namespaces, the server's name, the round trip. */
+int session_about(struct session *s, struct err *err);
 void session_free(struct session **session);
 /* Marks the session dead with *err (copied), closes the link at once; returns -1. */
 int session_fail(struct session *s, const struct err *err);
@@ -261,6 +276,7 @@ struct listing {
 	bool growing; /* a LIST or LSUB is being answered: at no other time are folders added, since
 		       * whoever asks about them then holds on to them */
 	size_t name_bytes;
+	bool early; /* folders came before the namespaces they lie in */
 };
 void listing_init(struct listing *listing, struct folder_list *list);
 void listing_clear(struct listing *listing);
@@ -307,8 +323,14 @@ int imap_fetch_start(struct session *s, const struct folder *folder, const struc
 int imap_fetch_next(struct session *s, struct message **message_r, struct err *err);
 void fetch_selected(struct session *s, struct selection *selection); /* it was answered */
 void fetch_clear(struct session *s);
-/* The open fetch that asked for this UID and has not got it; NULL: nobody did. */
-struct fetch_op *fetch_wanted(struct session *s, uint32_t uid, bool has_body);
+/* "VANISHED (EARLIER) 1:5", from behind its name. */
+int fetch_take_vanished(struct session *s, struct err *err);
+int imap_changes_start(struct session *s, const struct folder *folder, const struct uidset *set,
+	struct fetch_since *since, struct err *err);
+/* The open fetch that asked for this UID and has not got it; NULL: nobody did. told: of an answer
+ * without a body, enum fetch_told; whoever asked for dates gets none without, since a change of
+ * flags by another client looks like it. */
+struct fetch_op *fetch_wanted(struct session *s, uint32_t uid, bool has_body, unsigned told);
 void fetch_give(struct fetch_op *op, struct message **message);
 /* What an answer said of its message. */
 enum fetch_told {
@@ -348,7 +370,8 @@ void store_clear(struct session *s);
 
 /* flags.c */
 int imap_flags_set(struct session *s, const struct folder *folder, const struct uidset *set,
-	unsigned flags, const char *keywords, struct err *err);
+	unsigned flags, const char *keywords, uint64_t unchanged_since, struct uidset *modified_r,
+	struct err *err);
 /* The keywords that may be sent for a folder: atoms, and known or new ones welcome. Allocated, or
  * NULL; *dropped_r: not all of them. */
 char *flags_keep(const struct selection *selection, const char *keywords, bool *dropped_r);

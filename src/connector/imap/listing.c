@@ -99,6 +99,8 @@ listing_add(struct session *s, const char *key, size_t len, char delim)
 	const struct namespace *space = namespace_of(s, key);
 	struct folder *folder;
 
+	listing->early =
+		listing->early || (s->about.waiting && s->about.names.status == REPLY_NONE);
 	if (listing->index_size < (list->count + 1) * 2)
 		index_grow(listing);
 	folder = folder_list_add(list);
@@ -333,7 +335,8 @@ read_status_item(struct session *s, const struct wire_token *name, struct folder
 		folder->size_bytes = number;
 		folder->flags |= FOLDER_SIZE;
 	} else if (text_ieq(word, "HIGHESTMODSEQ")) {
-		folder->highestmodseq = number;
+		/* 63 bits (RFC 7162, 7); more is none, and so is 0. */
+		folder->highestmodseq = number <= INT64_MAX ? number : 0;
 	} else if (number > UINT32_MAX) {
 		return 0;
 	} else if (text_ieq(word, "MESSAGES")) {

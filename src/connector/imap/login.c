@@ -239,13 +239,16 @@ imap_login(struct session *s, struct err *err)
 	return login_command(s, err); /* asked for, or in the place of PLAIN */
 }
 
-/* What a session needs to know before it works, in one round trip. */
+/* What a session needs to know before it works. It is not waited for here: the list of folders,
+ * which nearly always comes next, leaves with it. */
 static int
 ask_about(struct session *s, struct err *err)
 {
-	struct answer names = { .status = REPLY_NONE }, id = { .status = REPLY_NONE };
-	int64_t started = clock_ms();
+	struct about *about = &s->about;
 
+	about->asked_ms = clock_ms();
+	about->waiting = true;
+	about->id.status = REPLY_OK;
 	/* Without NAMESPACE the empty LIST tells the delimiter (RFC 9051, 6.3.9). */
 	if (session_has(s, HAS_NAMESPACE)) {
 		command_begin(s, "NAMESPACE");
@@ -253,17 +256,27 @@ ask_about(struct session *s, struct err *err)
 		command_begin(s, "LIST");
 		command_add(s, " \"\" \"\"");
 	}
-	if (command_send(s, answer_done, &names, 0, err) != 0)
+	if (command_send(s, answer_done, &about->names, 0, err) != 0)
 		return -1;
-	if (session_has(s, HAS_ID)) {
-		command_begin(s, "ID");
-		command_add(s, " (\"name\" \"mailhaul\")");
-		if (command_send(s, answer_done, &id, 0, err) != 0 || answer_wait(s, &id, err) != 0)
-			return -1;
-	}
-	if (answer_wait(s, &names, err) != 0)
+	if (!session_has(s, HAS_ID))
+		return 0;
+	about->id.status = REPLY_NONE;
+	command_begin(s, "ID");
+	command_add(s, " (\"name\" \"mailhaul\")");
+	return command_send(s, answer_done, &about->id, 0, err);
+}
+
+int
+session_about(struct session *s, struct err *err)
+{
+	struct about *about = &s->about;
+
+	if (!about->waiting)
+		return session_alive(s, err);
+	if (answer_wait(s, &about->names, err) != 0 || answer_wait(s, &about->id, err) != 0)
 		return -1;
-	s->rtt_ms = (unsigned)(clock_ms() - started);
+	about->waiting = false;
+	s->rtt_ms = (unsigned)(clock_ms() - about->asked_ms);
 	if (namespace_personal(s)->prefix == NULL)
 		namespace_add(s, "", 0, s->delim, SPACE_PERSONAL);
 	return 0;

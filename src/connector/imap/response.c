@@ -33,7 +33,8 @@ static const struct capability_row capability_rows[] = {
 	{ "STATUS=SIZE", HAS_STATUS_SIZE },               /* RFC 8438 */
 	{ "OBJECTID", HAS_OBJECTID },                     /* RFC 8474 */
 	{ "CONDSTORE", HAS_CONDSTORE },                   /* RFC 7162 */
-	{ "QRESYNC", HAS_CONDSTORE },                     /* RFC 7162, 3.2.1: implies it */
+	{ "QRESYNC", HAS_CONDSTORE | HAS_QRESYNC },       /* RFC 7162, 3.2.1: implies it */
+	{ "ENABLE", HAS_ENABLE },                         /* RFC 5161 */
 	{ "QUOTA", HAS_QUOTA },                           /* RFC 9208 */
 	{ "SASL-IR", HAS_SASL_IR },                       /* RFC 4959 */
 	{ "STARTTLS", HAS_STARTTLS },                     /* RFC 9051, 6.2.1 */
@@ -222,6 +223,8 @@ take_untagged(struct session *s, struct err *err)
 		return take_id(s, err);
 	if (wire_is(&token, "QUOTA"))
 		return quota_take(s, err);
+	if (wire_is(&token, "VANISHED"))
+		return fetch_take_vanished(s, err);
 	return wire_skip_rest(&s->wire, err);
 }
 

@@ -82,6 +82,32 @@ track(struct session *s, struct selection *sel)
 	s->sent = selection_ref(sel);
 }
 
+static void
+enabled(struct session *s, const struct command *command, enum reply_status status,
+	const struct resp_text *resp)
+{
+	(void)command;
+	if (status != REPLY_OK)
+		session_log(s, LOG_DEBUG, NULL, "ENABLE QRESYNC: %.*s", (int)resp->text_len,
+			resp->text);
+}
+
+/* Before the first folder is opened (RFC 5161, 3.1), in the same round trip. What it does not do it
+ * does not do: then a request for what has vanished is refused. */
+static int
+enable_changes(struct session *s, struct err *err)
+{
+	if (!s->ep->readonly || s->enabling || s->sent != NULL || s->current != NULL ||
+		!session_has(s, HAS_QRESYNC | HAS_ENABLE))
+		return 0;
+	command_begin(s, "ENABLE");
+	command_add(s, " QRESYNC");
+	if (command_send(s, enabled, NULL, 0, err) != 0)
+		return -1;
+	s->enabling = true;
+	return 0;
+}
+
 int
 selection_send(struct session *s, const struct folder *folder, bool reuse,
 	struct selection **selection_r, struct err *err)
@@ -94,8 +120,14 @@ selection_send(struct session *s, const struct folder *folder, bool reuse,
 		*selection_r = selection_ref(sel);
 		return 0;
 	}
+	if (enable_changes(s, err) != 0)
+		return -1;
 	command_begin(s, s->ep->readonly ? "EXAMINE" : "SELECT");
 	command_string(s, folder->key, len);
+	/* Some servers count changes of a folder only from the first time that this was asked for.
+	 */
+	if (s->ep->readonly && session_has(s, HAS_CONDSTORE) && !s->enabling && !s->no_modseq)
+		command_add(s, " (CONDSTORE)");
 	sel = xcalloc(1, sizeof(*sel));
 	sel->refs = 2; /* the caller's and the command's */
 	sel->key = xstrdup(folder->key);
@@ -166,6 +198,8 @@ selection_code(struct session *s, const struct resp_text *resp)
 	} else if (resp->code == CODE_UIDVALIDITY && sel != NULL) {
 		if (text_u32(resp->args, resp->args_len, &value) == 0)
 			sel->uidvalidity = value;
+	} else if (resp->code == CODE_NOMODSEQ && sel != NULL) {
+		sel->no_modseq = true;
 	} else if (resp->code == CODE_UIDNEXT && sel != NULL) {
 		if (text_u32(resp->args, resp->args_len, &value) == 0)
 			sel->uidnext = value;

@@ -137,20 +137,31 @@ session_log(const struct session *s, enum log_level level, const char *folder, c
 }
 
 static void
+imap_leave(struct session *s)
+{
+	struct err ignored = { 0 };
+
+	/* With something in flight a LOGOUT would wait for all of it. */
+	if (s == NULL || s->logging_out || s->dead || s->pending_count != 0 || s->body != NULL ||
+		cancel_fired(s->env.cancel))
+		return;
+	s->logging_out = true;
+	command_begin(s, "LOGOUT");
+	if (command_send(s, answer_done, &s->logout, 0, &ignored) == 0)
+		(void)command_flush(s, &ignored);
+}
+
+static void
 imap_close(struct session **session)
 {
 	struct session *s = *session;
-	struct answer answer = { .status = REPLY_NONE };
 	struct err ignored = { 0 };
 
 	if (s == NULL)
 		return;
-	/* With something in flight a LOGOUT would wait for all of it. */
-	if (!s->dead && s->pending_count == 0 && s->body == NULL && !cancel_fired(s->env.cancel)) {
-		s->logging_out = true;
-		command_begin(s, "LOGOUT");
-		(void)command_run(s, &answer, &ignored);
-	}
+	imap_leave(s);
+	if (s->logging_out && !s->dead)
+		(void)answer_wait(s, &s->logout, &ignored);
 	session_free(session);
 }
 
@@ -193,6 +204,8 @@ imap_caps(const struct session *s)
 		caps |= CAN_KEYWORDS;
 	if (session_has(s, HAS_CREATE_SPECIAL_USE))
 		caps |= CAN_SPECIAL_USE;
+	if (session_has(s, HAS_CONDSTORE) && !s->no_modseq)
+		caps |= CAN_CHANGES;
 	return caps;
 }
 
@@ -232,6 +245,7 @@ imap_keepalive(struct session *s, struct err *err)
 const struct connector imap_connector = {
 	.name = "imap",
 	.open = imap_open,
+	.leave = imap_leave,
 	.close = imap_close,
 	.caps = imap_caps,
 	.info = imap_info,
@@ -240,6 +254,7 @@ const struct connector imap_connector = {
 	.folder_make = imap_folder_make,
 	.subscribe = imap_subscribe,
 	.fetch_start = imap_fetch_start,
+	.changes_start = imap_changes_start,
 	.fetch_next = imap_fetch_next,
 	.batch_limits = imap_batch_limits,
 	.store_start = imap_store_start,

@@ -106,6 +106,7 @@ is_full(const struct session *s, uint64_t bytes, uint64_t small)
 void
 imap_batch_limits(struct session *s, struct batch_limits *limits_r)
 {
+	(void)session_about(s, NULL); /* the round trip; a link that is gone says so elsewhere */
 	*limits_r = (struct batch_limits){
 		.messages = pipelines(s) ? BATCH_MESSAGES : BATCH_MESSAGES_WAITING,
 		.bytes = BATCH_BYTES,

@@ -511,7 +511,7 @@ test_readonly(void)
 	CHECK_INT(err.code, ERR_READONLY);
 	CHECK_INT(batch->entries[0].state, STORE_PENDING);
 	err.code = ERR_NONE;
-	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, &err), -1);
+	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, 0, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_READONLY);
 	err.code = ERR_NONE;
 	CHECK_INT(imap_folder_make(s, &folder, 1, made, errs, &err), -1);
@@ -550,17 +550,125 @@ test_flags_set(void)
 			"C UID STORE 1:2,9 FLAGS.SILENT (\\Seen A)", "S * 3 FETCH (FLAGS ())",
 			"S $2 OK", "C UID STORE 1:2,9 FLAGS.SILENT ()", "S $3 NO [LIMIT] x"));
 	s = script_session(&script, &ends.target, &ends.env, 0);
-	CHECK_INT(imap_flags_set(s, &folder, &set, ITEM_SEEN, "A b", &err), 0);
-	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, &err), -1);
+	CHECK_INT(imap_flags_set(s, &folder, &set, ITEM_SEEN, "A b", 0, NULL, &err), 0);
+	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, 0, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_LIMIT);
 	folder.uidvalidity = 6; /* other messages: nothing is sent */
-	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, &err), -1);
+	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, 0, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_UIDVALIDITY);
 	CHECK(script_is_done(&script));
 	CHECK_STR(script.problem, "");
 	uidset_clear(&set);
 	session_free(&s);
 	script_clear(&script);
+}
+
+/* STORE with UNCHANGEDSINCE: what was changed meanwhile is named, what cannot be read names all. */
+static void
+test_flags_set_unchanged(void)
+{
+	static const struct {
+		const char *answer;
+		uint64_t modified;
+		uint32_t uid;
+	} cases[] = {
+		{ "S $2 OK [MODIFIED 2,9] some", 2, 9 },
+		{ "S $2 NO [MODIFIED 9] one", 1, 9 },
+		{ "S $2 OK [MODIFIED 9:x] what", 3, 1 },
+		{ "S $2 OK done", 0, 0 },
+	};
+	struct folder folder = { .key = "A", .uidvalidity = 5 };
+	struct uidset set = { .ranges = NULL };
+
+	uidset_add(&set, 1, 2);
+	uidset_add(&set, 9, 9);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct uidset modified = { .ranges = NULL };
+		struct script script;
+		struct session *s;
+		struct err err = { 0 };
+
+		script_init(&script,
+			LINES("C SELECT \"A\"", "S * OK [UIDVALIDITY 5] x", "S $1 OK",
+				"C UID STORE 1:2,9 (UNCHANGEDSINCE 77) FLAGS.SILENT (\\Seen)",
+				"S * 3 FETCH (MODSEQ (78))", cases[i].answer));
+		s = script_session(&script, &ends.target, &ends.env, HAS_CONDSTORE);
+		CHECK_INT(
+			imap_flags_set(s, &folder, &set, ITEM_SEEN, NULL, 77, &modified, &err), 0);
+		CHECK_INT(uidset_size(&modified), cases[i].modified);
+		CHECK(cases[i].uid == 0 || uidset_has(&modified, cases[i].uid));
+		CHECK(script_is_done(&script));
+		CHECK_STR(script.problem, "");
+		uidset_clear(&modified);
+		session_free(&s);
+		script_clear(&script);
+	}
+	uidset_clear(&set);
+}
+
+/* What has changed since a mod-sequence: one line of the server's, and what is made of it. */
+static void
+test_changes(void)
+{
+	static const struct {
+		const char *line, *end;
+		uint64_t gone; /* UIDs */
+		bool told;
+		enum err_code code;
+	} cases[] = {
+		{ "S * VANISHED (EARLIER) 1:5,9,40", "S $3 OK", 7, true, ERR_NONE },
+		{ "S * VANISHED (EARLIER) 40,9,1:5", "S $3 OK", 7, true, ERR_NONE },
+		{ "S * VANISHED 3", "S $3 OK", 0, true, ERR_NONE }, /* just now */
+		{ "S * VANISHED (EARLIER) 0", "S $3 OK", 0, false, ERR_NONE },
+		{ "S * VANISHED (EARLIER) 4:99999999999", "S $3 OK", 0, false, ERR_NONE },
+		{ "S * VANISHED (EARLIER)", "S $3 OK", 0, true, ERR_NONE },
+		{ "S * 1 FETCH (UID 2 FLAGS () MODSEQ (99999999999999999999))", "S $3 OK", 0, true,
+			ERR_NONE },
+		{ "S * 1 FETCH (UID 2 MODSEQ 7 FLAGS (\\Seen))", "S $3 OK", 0, true, ERR_NONE },
+		{ "S * OK x", "S $3 BAD what", 0, true, ERR_REFUSED },
+		{ "S * OK x", "S $3 NO [NOMODSEQ] what", 0, true, ERR_REFUSED },
+		{ "S * OK x", "S $3 NO [EXPUNGEISSUED] what", 0, true, ERR_REFUSED },
+	};
+	static const struct folder folder = { .key = "A", .uidvalidity = 5 };
+	struct uidset set = { .ranges = NULL };
+
+	uidset_add(&set, 1, 50);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fetch_since since = { .modseq = 12 };
+		struct message *message = NULL;
+		struct script script;
+		struct session *s;
+		struct err err = { 0 };
+		unsigned count = 0;
+		int ret;
+
+		script_init(&script,
+			LINES("C ENABLE QRESYNC", "C EXAMINE \"A\"",
+				"C UID FETCH 1:50 (UID FLAGS) (CHANGEDSINCE 12 "
+				"VANISHED)",
+				"S * ENABLED QRESYNC", "S $1 OK", "S * OK [UIDVALIDITY 5] x",
+				"S $2 OK", cases[i].line,
+				"S * 3 FETCH (UID 7 FLAGS (\\Seen a) MODSEQ (13))", cases[i].end));
+		s = script_session(
+			&script, &ends.source, &ends.env, HAS_CONDSTORE | HAS_QRESYNC | HAS_ENABLE);
+		CHECK_INT(imap_changes_start(s, &folder, &set, &since, &err), 0);
+		while ((ret = imap_fetch_next(s, &message, &err)) == 1) {
+			count += message->item->uid == 7 && message->item->flags == ITEM_SEEN &&
+				 message->item->modseq == 13;
+			message_free(&message);
+		}
+		CHECK_INT(ret, cases[i].code == ERR_NONE ? 0 : -1);
+		CHECK_INT(err.code, cases[i].code);
+		CHECK_INT(count, 1);
+		CHECK_INT(uidset_size(&since.gone), cases[i].gone);
+		CHECK_INT(since.told, cases[i].told);
+		CHECK(script_is_done(&script));
+		CHECK_STR(script.problem, "");
+		uidset_clear(&since.gone);
+		session_free(&s);
+		script_clear(&script);
+	}
+	uidset_clear(&set);
 }
 
 /* A server that talks and does not answer: time spent waiting for it is counted, an answer ends the
@@ -603,6 +711,8 @@ main(void)
 	RUN(test_store_broken_body);
 	RUN(test_readonly);
 	RUN(test_flags_set);
+	RUN(test_flags_set_unchanged);
+	RUN(test_changes);
 	RUN(test_talks_on);
 	script_ends_clear(&ends);
 	return test_done();

@@ -60,7 +60,10 @@ find_places(struct db *db, const struct command *command, struct place **places_
 	return ret;
 }
 
-#define COMMAND_ROWS " WHERE folder = ?1 AND state = ?2 AND (?3 = 0 OR reason = ?3)"
+/* By the index of odd rows, which needs its condition named. */
+#define COMMAND_ROWS                                                                               \
+	" WHERE folder = ?1 AND state = ?2 AND (?3 = 0 OR reason = ?3)"                            \
+	" AND (state > 2 OR reason <> 0)"
 
 static int
 command_prepare(struct db *db, const char *sql, const struct command *command, uint64_t folder,
@@ -76,22 +79,33 @@ command_prepare(struct db *db, const char *sql, const struct command *command, u
 
 /* What the rows count for, as they are and as they shall be. */
 static int
-command_delta(struct db *db, const struct command *command, uint64_t folder, struct delta *delta,
-	struct err *err)
+command_delta(struct ledger *ledger, const struct command *command, uint64_t folder,
+	struct delta *delta, struct err *err)
 {
-	static const char sql[] = "SELECT steps, size, gone_round, reason FROM item" COMMAND_ROWS;
+	static const char sql[] =
+		"SELECT steps, size, gone_round, reason, round, uid FROM item" COMMAND_ROWS;
+	enum change_kind kind = command->as != 0 ? CHANGE_WRITTEN : CHANGE_REMOVED;
+	struct db *db = &ledger->db;
 	sqlite3_stmt *stmt;
 	int ret;
 
 	if (command_prepare(db, sql, command, folder, &stmt, err) < 0)
 		return -1;
 	while ((ret = db_step(db, stmt, err)) == 1) {
-		unsigned steps = column_unsigned(stmt, 0), gone = column_unsigned(stmt, 2);
-		uint64_t size = column_u64(stmt, 1);
+		struct ledger_item item = { .state = command->from };
+		uint32_t uid = column_u32(stmt, 5);
 
-		delta_item(delta, command->from, column_unsigned(stmt, 3), steps, size, gone, -1);
+		item.steps = column_unsigned(stmt, 0);
+		item.size = column_u64(stmt, 1);
+		item.gone_round = column_unsigned(stmt, 2);
+		item.reason = column_unsigned(stmt, 3);
+		item.round = column_unsigned(stmt, 4);
+		delta_item(ledger, delta, &item, -1);
+		change_note(ledger, folder, kind, uid, uid);
+		item.state = command->as;
+		item.reason = REASON_ADMIN;
 		if (command->as != 0)
-			delta_item(delta, command->as, REASON_ADMIN, steps, size, gone, 1);
+			delta_item(ledger, delta, &item, 1);
 	}
 	return ret;
 }
@@ -143,7 +157,7 @@ command_place(
 	struct delta delta = { 0 };
 	uint64_t rows;
 
-	if (command_delta(&ledger->db, command, place->folder, &delta, err) < 0)
+	if (command_delta(ledger, command, place->folder, &delta, err) < 0)
 		return -1;
 	rows = (uint64_t)-delta.by_state[command->from];
 	if (rows == 0)
@@ -152,7 +166,11 @@ command_place(
 	if (change_rows(&ledger->db, command, place->folder, err) < 0 ||
 		delta_apply(ledger, place->folder, &delta, err) < 0)
 		return -1;
-	return command->as == 0 ? reopen(&ledger->db, place->account, err) : 0;
+	if (command->as != 0)
+		return 0;
+	return folder_unsee(ledger, place->folder, err) < 0
+		       ? -1
+		       : reopen(&ledger->db, place->account, err);
 }
 
 /* Accounts that failed as a whole are tried again as well. */

@@ -18,20 +18,40 @@ item_on_target(enum item_state state)
 	return state == ITEM_LANDED || state == ITEM_VERIFIED || state == ITEM_ADOPTED;
 }
 
-void
-delta_item(struct delta *delta, enum item_state state, unsigned reason, unsigned steps,
-	uint64_t size, unsigned gone_round, int sign)
+static void
+round_add(struct ledger *ledger, unsigned round, int64_t copied, int64_t bytes)
 {
-	bool copied = state == ITEM_LANDED || state == ITEM_VERIFIED;
+	struct round_delta *at;
+	size_t i = ledger->round_count;
 
-	delta->by_state[state] += sign;
-	if (item_on_target(state) && gone_round != 0)
+	while (i > 0 && ledger->rounds[i - 1].round != round)
+		i--;
+	if (i == 0) {
+		ledger->rounds = rows_grow(ledger->rounds, ledger->round_count, &ledger->round_cap,
+			sizeof(*ledger->rounds));
+		i = ++ledger->round_count;
+		ledger->rounds[i - 1] = (struct round_delta){ .round = round };
+	}
+	at = &ledger->rounds[i - 1];
+	at->copied += copied;
+	at->bytes += bytes;
+}
+
+void
+delta_item(struct ledger *ledger, struct delta *delta, const struct ledger_item *item, int sign)
+{
+	bool copied = item->state == ITEM_LANDED || item->state == ITEM_VERIFIED;
+	int64_t bytes = sign * (int64_t)(item->size > INT64_MAX ? INT64_MAX : item->size);
+
+	delta->by_state[item->state] += sign;
+	if (item_on_target(item->state) && item->gone_round != 0)
 		delta->gone += sign;
 	if (!copied)
 		return;
-	delta->bytes_landed += sign * (int64_t)(size > INT64_MAX ? INT64_MAX : size);
-	if (steps != 0 || reason == REASON_REPAIRED || reason == REASON_WRAPPED)
+	delta->bytes_landed += bytes;
+	if (item->steps != 0 || item->reason == REASON_REPAIRED || item->reason == REASON_WRAPPED)
 		delta->repaired += sign;
+	round_add(ledger, item->round, sign, bytes);
 }
 
 static int
@@ -78,13 +98,37 @@ delta_apply(struct ledger *ledger, uint64_t folder, const struct delta *delta, s
 	return 0;
 }
 
+static int
+rounds_write(struct ledger *ledger, struct err *err)
+{
+	static const char sql[] =
+		"UPDATE round SET copied = copied + ?2, bytes = bytes + ?3 WHERE id = ?1";
+	sqlite3_stmt *stmt;
+
+	for (size_t i = 0; i < ledger->round_count; i++) {
+		const struct round_delta *round = &ledger->rounds[i];
+
+		if (round->copied == 0 && round->bytes == 0)
+			continue;
+		if (db_prepare(&ledger->db, sql, &stmt, err) < 0)
+			return -1;
+		bind_int(stmt, 1, round->round);
+		bind_int(stmt, 2, round->copied);
+		bind_int(stmt, 3, round->bytes);
+		if (db_run(&ledger->db, stmt, err) < 0)
+			return -1;
+	}
+	ledger->round_count = 0;
+	return 0;
+}
+
 int
 delta_finish(struct ledger *ledger, struct err *err)
 {
 	int ret = delta_write(ledger, 0, &ledger->total, err);
 
 	memset(&ledger->total, 0, sizeof(ledger->total));
-	return ret;
+	return ret < 0 ? ret : rounds_write(ledger, err);
 }
 
 /* ledger_folder_put(): runs in the writing thread on the caller's struct, who waits. */
@@ -114,8 +158,11 @@ put_row(struct ledger *ledger, const char *sql, const struct ledger_folder *f, s
 	bind_int(stmt, 12, f->gone_round);
 	bind_int(stmt, 13, f->scanned_round);
 	bind_int(stmt, 14, f->rematch);
-	if (f->id != 0)
+	if (f->id != 0) {
 		bind_u64(stmt, 15, f->id);
+		bind_int(stmt, 16, f->seen.uidnext != 0);
+		change_note(ledger, f->id, CHANGE_FOLDER, 0, 0);
+	}
 	return db_run(&ledger->db, stmt, err);
 }
 
@@ -134,6 +181,7 @@ put_new(struct ledger *ledger, struct ledger_folder *folder, struct err *err)
 		db_prepare(&ledger->db, count, &stmt, err) < 0)
 		return -1;
 	folder->id = (uint64_t)sqlite3_last_insert_rowid(ledger->db.handle);
+	change_note(ledger, folder->id, CHANGE_FOLDER, 0, 0);
 	bind_u64(stmt, 1, folder->id);
 	return db_run(&ledger->db, stmt, err);
 }
@@ -146,7 +194,8 @@ apply_put(struct ledger *ledger, struct op *op, struct err *err)
 		" source_uidvalidity = ?4, source_mailboxid = ?5, target_key = ?6,"
 		" target_name = ?7, target_uidvalidity = ?8, target_bound = ?9,"
 		" target_foreign = ?10, renamed_from = ?11, gone_round = ?12,"
-		" scanned_round = ?13, rematch = ?14 WHERE id = ?15";
+		" scanned_round = ?13, rematch = ?14,"
+		" seen_uidnext = CASE WHEN ?16 THEN seen_uidnext ELSE 0 END WHERE id = ?15";
 	struct put *put = ((struct call_op *)op)->context;
 
 	if (put->folder->id == 0)
@@ -194,6 +243,60 @@ ledger_folders_new(
 	struct put_new put = { .folders = folders, .count = count };
 
 	return count == 0 ? 0 : ledger_call(ledger, apply_put_new, &put, err);
+}
+
+int
+folder_unsee(struct ledger *ledger, uint64_t folder, struct err *err)
+{
+	static const char sql[] =
+		"UPDATE folder SET seen_uidnext = 0 WHERE id = ?1 AND seen_uidnext <> 0";
+	sqlite3_stmt *stmt;
+
+	if (db_prepare(&ledger->db, sql, &stmt, err) < 0)
+		return -1;
+	bind_u64(stmt, 1, folder);
+	return db_run(&ledger->db, stmt, err);
+}
+
+struct seen_op {
+	struct op op;
+	uint64_t folder;
+	struct ledger_seen seen;
+};
+
+/* The last word is the ledger's: what it holds at this point of the queue is all that came of the
+ * pass. */
+static int
+apply_seen(struct ledger *ledger, struct op *op, struct err *err)
+{
+	static const char sql[] =
+		"UPDATE folder SET seen_uidnext = ?2, seen_messages = ?3, seen_modseq = ?4,"
+		" seen_settings = ?5 WHERE id = ?1"
+		" AND NOT EXISTS (SELECT 1 FROM batch WHERE folder = ?1)"
+		" AND EXISTS (SELECT 1 FROM folder_count WHERE folder = ?1 AND found ="
+		" landed + verified + skipped + failed + held + vanished + adopted)";
+	const struct seen_op *seen = (struct seen_op *)op;
+	sqlite3_stmt *stmt;
+
+	if (db_prepare(&ledger->db, sql, &stmt, err) < 0)
+		return -1;
+	bind_u64(stmt, 1, seen->folder);
+	bind_int(stmt, 2, seen->seen.uidnext);
+	bind_int(stmt, 3, seen->seen.messages);
+	bind_u64(stmt, 4, seen->seen.modseq);
+	bind_int(stmt, 5, seen->seen.settings);
+	return db_run(&ledger->db, stmt, err);
+}
+
+void
+ledger_folder_seen(struct ledger *ledger, uint64_t folder, const struct ledger_seen *seen)
+{
+	struct seen_op *op = op_new(sizeof(*op), 0, apply_seen);
+	struct op *sent = &op->op;
+
+	op->folder = folder;
+	op->seen = *seen;
+	ledger_send(ledger, &sent);
 }
 
 struct found_op {

@@ -16,15 +16,20 @@
 #include "base/banned.h"
 
 int
-delta_row(struct db *db, sqlite3_stmt *stmt, int at, struct delta *delta, int sign, struct err *err)
+delta_row(struct ledger *ledger, sqlite3_stmt *stmt, int at, struct delta *delta, int sign,
+	struct err *err)
 {
 	int64_t state = sqlite3_column_int64(stmt, at);
+	struct ledger_item item = { .state = (enum item_state)state };
 
 	if (state < ITEM_LANDED || state >= ITEM_STATES)
-		return db_damaged(db, "an item without a state", err);
-	delta_item(delta, (enum item_state)state, column_unsigned(stmt, at + 1),
-		column_unsigned(stmt, at + 2), column_u64(stmt, at + 3),
-		column_unsigned(stmt, at + 4), sign);
+		return db_damaged(&ledger->db, "an item without a state", err);
+	item.reason = column_unsigned(stmt, at + 1);
+	item.steps = column_unsigned(stmt, at + 2);
+	item.size = column_u64(stmt, at + 3);
+	item.gone_round = column_unsigned(stmt, at + 4);
+	item.round = column_unsigned(stmt, at + 5);
+	delta_item(ledger, delta, &item, sign);
 	return 0;
 }
 
@@ -164,7 +169,7 @@ replace_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *i
 		sqlite3_reset(stmt);
 		return 0;
 	}
-	ret = delta_row(&ledger->db, stmt, 0, delta, -1, err);
+	ret = delta_row(ledger, stmt, 0, delta, -1, err);
 	sqlite3_reset(stmt);
 	if (ret < 0 || write_item(ledger, put, folder, item, err) < 0 ||
 		remove_text(ledger, folder, item->uid, item->uid, err) < 0)
@@ -188,16 +193,17 @@ put_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *item,
 		if (ret <= 0)
 			return ret;
 	}
-	delta_item(delta, item->state, item->reason, item->steps, item->size, item->gone_round, 1);
+	delta_item(ledger, delta, item, 1);
+	change_note(ledger, folder, CHANGE_WRITTEN, item->uid, item->uid);
 	return item->text == NULL ? 0 : write_text(ledger, folder, item, err);
 }
 
-/* What a range of rows adds to the counters, times sign. */
+/* What a range of rows adds to the counters, times sign. What is taken off changes. */
 static int
 delta_range(struct ledger *ledger, uint64_t folder, const struct uid_range *range,
-	struct delta *delta, int sign, struct err *err)
+	struct delta *delta, int sign, enum change_kind kind, struct err *err)
 {
-	static const char sql[] = "SELECT " ITEM_DELTA_COLUMNS
+	static const char sql[] = "SELECT " ITEM_DELTA_COLUMNS ", uid"
 				  " FROM item WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3";
 	sqlite3_stmt *stmt;
 	int ret;
@@ -208,10 +214,14 @@ delta_range(struct ledger *ledger, uint64_t folder, const struct uid_range *rang
 	bind_int(stmt, 2, range->first);
 	bind_int(stmt, 3, range->last);
 	while ((ret = db_step(&ledger->db, stmt, err)) == 1) {
-		if (delta_row(&ledger->db, stmt, 0, delta, sign, err) < 0) {
+		uint32_t uid = column_u32(stmt, 6);
+
+		if (delta_row(ledger, stmt, 0, delta, sign, err) < 0) {
 			sqlite3_reset(stmt);
 			return -1;
 		}
+		if (sign < 0)
+			change_note(ledger, folder, kind, uid, uid);
 	}
 	return ret;
 }
@@ -223,8 +233,9 @@ remove_range(struct ledger *ledger, uint64_t folder, const struct uid_range *ran
 	static const char sql[] = "DELETE FROM item WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3";
 	sqlite3_stmt *stmt;
 
-	if (delta_range(ledger, folder, range, delta, -1, err) < 0 ||
+	if (delta_range(ledger, folder, range, delta, -1, CHANGE_REMOVED, err) < 0 ||
 		remove_text(ledger, folder, range->first, range->last, err) < 0 ||
+		folder_unsee(ledger, folder, err) < 0 ||
 		db_prepare(&ledger->db, sql, &stmt, err) < 0)
 		return -1;
 	bind_u64(stmt, 1, folder);
@@ -271,7 +282,8 @@ apply_items(struct ledger *ledger, struct op *op, struct err *err)
 	if (put->from == 0)
 		return 0;
 	memset(&delta, 0, sizeof(delta));
-	if (remove_range(ledger, put->from, &put->from_uid, &delta, err) < 0)
+	if (folder_unsee(ledger, put->folder, err) < 0 ||
+		remove_range(ledger, put->from, &put->from_uid, &delta, err) < 0)
 		return -1;
 	return delta_apply(ledger, put->from, &delta, err);
 }
@@ -453,7 +465,7 @@ apply_gone(struct ledger *ledger, struct op *op, struct err *err)
 	for (size_t i = 0; i < set->count; i++) {
 		const struct uid_range *range = &set->ranges[i];
 
-		if (delta_range(ledger, set->folder, range, &delta, -1, err) < 0 ||
+		if (delta_range(ledger, set->folder, range, &delta, -1, CHANGE_WRITTEN, err) < 0 ||
 			db_prepare(&ledger->db, sql, &stmt, err) < 0)
 			return -1;
 		bind_u64(stmt, 1, set->folder);
@@ -461,7 +473,7 @@ apply_gone(struct ledger *ledger, struct op *op, struct err *err)
 		bind_int(stmt, 3, range->last);
 		bind_int(stmt, 4, set->round);
 		if (db_run(&ledger->db, stmt, err) < 0 ||
-			delta_range(ledger, set->folder, range, &delta, 1, err) < 0)
+			delta_range(ledger, set->folder, range, &delta, 1, CHANGE_WRITTEN, err) < 0)
 			return -1;
 	}
 	return delta_apply(ledger, set->folder, &delta, err);
@@ -505,6 +517,7 @@ apply_flags(struct ledger *ledger, struct op *op, struct err *err)
 	bind_int(stmt, 2, item->uid);
 	bind_int(stmt, 3, item->flags);
 	bind_keywords(stmt, 4, keywords);
+	change_note(ledger, item->folder, CHANGE_WRITTEN, item->uid, item->uid);
 	return db_run(&ledger->db, stmt, err);
 }
 
@@ -535,6 +548,7 @@ apply_target(struct ledger *ledger, struct op *op, struct err *err)
 	bind_u64(stmt, 1, item->folder);
 	bind_int(stmt, 2, item->uid);
 	bind_int(stmt, 3, item->target_uid);
+	change_note(ledger, item->folder, CHANGE_WRITTEN, item->uid, item->uid);
 	return db_run(&ledger->db, stmt, err);
 }
 

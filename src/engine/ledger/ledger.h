@@ -76,7 +76,7 @@ struct ledger_round {
 	uint64_t copied, bytes;          /* items that lie on the target since this round */
 	bool over;
 };
-/* reads; ordered by id; free() the list. Walks over all items, an account at a time. */
+/* reads; ordered by id; free() the list. */
 int ledger_rounds(
 	struct ledger *ledger, struct ledger_round **rounds_r, size_t *count_r, struct err *err);
 
@@ -169,6 +169,14 @@ struct ledger_counts {
 	uint64_t gone;     /* on the target, no longer at the source */
 	uint64_t repaired; /* landed or verified: repaired or wrapped, or with steps */
 };
+/* What the server told of a source folder before the last complete pass over it began: while it
+ * tells the same, nothing has come, gone or changed there. */
+struct ledger_seen {
+	uint32_t uidnext;  /* 0: there was no such pass */
+	uint32_t messages; /* in it */
+	uint64_t modseq;   /* HIGHESTMODSEQ; 0: not told, so flags may have changed */
+	uint32_t settings; /* of the pass: a fingerprint */
+};
 struct ledger_folder {
 	uint64_t id, account;
 	char *source_key;  /* raw bytes of the server's name */
@@ -184,9 +192,11 @@ struct ledger_folder {
 	unsigned scanned_round;  /* the last round in which it was scanned to its end */
 	bool rematch; /* the folder of its name has another UIDVALIDITY: its items are looked for
 			 there */
+	struct ledger_seen seen;
 	struct ledger_counts counts;
 };
-/* Inserts (id 0) or updates all but the counters; waits until durable. folder->id is filled. */
+/* Inserts (id 0) or updates all but the counters; waits until durable. folder->id is filled. Of
+ * `seen` only uidnext 0 is written: the folder has to be looked at again. */
 int ledger_folder_put(struct ledger *ledger, struct ledger_folder *folder, struct err *err);
 /* Inserts them all in one transaction; the same otherwise. */
 int ledger_folders_new(
@@ -199,6 +209,12 @@ void ledger_folder_clear(struct ledger_folder *folder); /* frees the strings of 
 /* Queued. Sets (does not add to) what was found; see struct ledger_counts. round: scanned_round. */
 void ledger_folder_found(struct ledger *ledger, uint64_t folder, uint64_t found,
 	uint64_t bytes_found, unsigned round);
+
+/* Queued, behind all results of the pass. Not written where an item of the folder has no end yet,
+ * or a batch of it no answer. Rows that are removed, or moved from one folder to another, take it
+ * back.
+ */
+void ledger_folder_seen(struct ledger *ledger, uint64_t folder, const struct ledger_seen *seen);
 
 /* Items. Strings owned by whoever holds the struct. */
 struct ledger_item {
@@ -245,6 +261,36 @@ typedef int ledger_item_fn(void *context, const struct ledger_account *account,
 	const struct ledger_folder *folder, const struct ledger_item *item);
 int ledger_each_item(struct ledger *ledger, uint64_t account, enum item_state state,
 	ledger_item_fn *fn, void *context, struct err *err);
+
+/* How many items of the account are in that state, by reason; state as for ledger_each_item(), not
+ * landed or verified. reads; free() the list. */
+struct ledger_reason {
+	unsigned reason;
+	uint64_t count;
+};
+int ledger_reasons(struct ledger *ledger, uint64_t account, enum item_state state,
+	struct ledger_reason **reasons_r, size_t *count_r, struct err *err);
+/* As ledger_each_item(): landed items that have a reason. */
+int ledger_each_remark(struct ledger *ledger, uint64_t account, ledger_item_fn *fn, void *context,
+	struct err *err);
+
+/* What has changed since the last manifest that was confirmed, in the order of folders: the folder
+ * (item NULL, uid 0), an item as it is now, or an item that is no more (item NULL). fn returns 0
+ * to go on. *up_to_r is for ledger_manifest_done(). reads. */
+typedef int ledger_change_fn(void *context, const struct ledger_account *account,
+	const struct ledger_folder *folder, uint32_t uid, const struct ledger_item *item);
+int ledger_each_change(struct ledger *ledger, ledger_change_fn *fn, void *context,
+	uint64_t *up_to_r, struct err *err);
+/* A manifest: its file's name and the SHA-256 of all its bytes, in hex. Empty: none yet. */
+struct ledger_manifest {
+	char name[96];
+	char sha256[DIGEST_SIZE * 2 + 1];
+};
+int ledger_manifest_last(
+	struct ledger *ledger, struct ledger_manifest *last_r, struct err *err); /* reads */
+/* The manifest with all changes up to there is in its place; waits until durable. */
+int ledger_manifest_done(struct ledger *ledger, const struct ledger_manifest *manifest,
+	uint64_t up_to, struct err *err);
 
 /* Batches: the intents. A row exists from the intent until its result. */
 struct ledger_entry {

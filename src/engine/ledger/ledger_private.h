@@ -6,6 +6,7 @@
  * run.c      runs, rounds, accounts, acts, events, hosts: what is written
  * folder.c   folders and their counters
  * items.c    items and batches: what is written
+ * changes.c  what has changed since the last manifest
  * admin.c    the commands of the admin
  * read.c, rows.c  what is read
  * blob.c     a batch's entries as one blob
@@ -18,7 +19,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-#define DB_STATEMENTS 64 /* different statements one connection keeps */
+#define DB_STATEMENTS 96 /* different statements one connection keeps */
 
 /* One connection; one thread at a time. */
 struct db {
@@ -76,6 +77,20 @@ struct delta {
 	int64_t bytes_landed, gone, repaired;
 };
 
+/* What an open transaction adds to a round. */
+struct round_delta {
+	unsigned round;
+	int64_t copied, bytes;
+};
+
+/* What it has changed of a folder. */
+enum change_kind { CHANGE_FOLDER, CHANGE_WRITTEN, CHANGE_REMOVED, CHANGE_KINDS };
+struct changes {
+	uint64_t folder;
+	bool row;
+	struct uidset uids[CHANGE_KINDS];
+};
+
 /* Runs in the writing thread inside a transaction. -1: the ledger has failed. */
 struct op;
 typedef int op_fn(struct ledger *ledger, struct op *op, struct err *err);
@@ -105,7 +120,13 @@ struct ledger {
 	bool dead;          /* a write has failed */
 	uint64_t run;       /* the current one; 0 before ledger_run_begin() */
 	struct delta total; /* of the open transaction; goes to the row of all folders */
-	char *keywords;     /* the list last interned, and its id */
+	/* Of the open transaction as well: what rounds have copied, and what has changed. */
+	struct round_delta *rounds;
+	size_t round_count, round_cap;
+	struct changes *changes;
+	size_t change_count, change_cap;
+	uint64_t stamp; /* of its rows of `change` */
+	char *keywords; /* the list last interned, and its id */
 	int64_t keywords_id;
 	pthread_mutex_t memory_lock;
 	/* Shared: hold `lock`, never across the disk. */
@@ -141,17 +162,25 @@ int ledger_borrow(struct ledger *ledger, struct db **db_r, struct err *err);
 void ledger_return(struct ledger *ledger, struct db **db);
 
 /* items.c: reads an item's columns for the counters; see ITEM_DELTA_COLUMNS. */
-#define ITEM_DELTA_COLUMNS "state, reason, steps, size, gone_round"
-int delta_row(
-	struct db *db, sqlite3_stmt *stmt, int at, struct delta *delta, int sign, struct err *err);
+#define ITEM_DELTA_COLUMNS "state, reason, steps, size, gone_round, round"
+int delta_row(struct ledger *ledger, sqlite3_stmt *stmt, int at, struct delta *delta, int sign,
+	struct err *err);
 
 /* folder.c */
-void delta_item(struct delta *delta, enum item_state state, unsigned reason, unsigned steps,
-	uint64_t size, unsigned gone_round, int sign);
+void delta_item(
+	struct ledger *ledger, struct delta *delta, const struct ledger_item *item, int sign);
 /* Adds to the folder's counters and, at the end of the transaction, to the sums. */
 int delta_apply(struct ledger *ledger, uint64_t folder, const struct delta *delta, struct err *err);
 int delta_finish(struct ledger *ledger, struct err *err);
 bool item_on_target(enum item_state state);
+/* The folder has to be looked at again, whatever its numbers say. */
+int folder_unsee(struct ledger *ledger, uint64_t folder, struct err *err);
+
+/* changes.c: what the next manifest has to list; written with the transaction. */
+void change_note(struct ledger *ledger, uint64_t folder, enum change_kind kind, uint32_t first,
+	uint32_t last);
+int change_finish(struct ledger *ledger, struct err *err);
+void change_clear(struct ledger *ledger);
 
 /* blob.c: a batch's entries as bytes, with a version and a checksum. */
 #define BLOB_MAX_BYTES   ((size_t)64 << 20)
@@ -176,9 +205,10 @@ int row_folder(struct db *db, sqlite3_stmt *stmt, struct ledger_folder *folder_r
 #define ROW_FOLDER_COLUMNS                                                                         \
 	"folder.id, folder.account, source_key, source_name, source_uidvalidity, "                 \
 	"source_mailboxid, target_key, target_name, target_uidvalidity, target_bound, "            \
-	"target_foreign, renamed_from, gone_round, scanned_round, rematch, " ROW_COUNT_COLUMNS
+	"target_foreign, renamed_from, gone_round, scanned_round, rematch, seen_uidnext, "         \
+	"seen_messages, seen_modseq, seen_settings, " ROW_COUNT_COLUMNS
 #define ROW_FOLDER_TABLES "folder JOIN folder_count ON folder_count.folder = folder.id"
-#define ROW_FOLDER_COUNTS 15 /* where the counters begin among the columns */
+#define ROW_FOLDER_COUNTS 19 /* where the counters begin among the columns */
 #define ROW_COUNT_COLUMNS                                                                          \
 	"found, bytes_found, landed, verified, skipped, failed, held, vanished, adopted, "         \
 	"bytes_landed, gone, repaired"
@@ -193,9 +223,15 @@ void item_clear(struct ledger_item *item);
 /* Makes room for one more at *rows (element size given); returns the new array. */
 void *rows_grow(void *rows, size_t count, size_t *cap, size_t size);
 
-/* read.c: as ledger_items(), of one state (0 = any). */
+/* Rows of an account's folders, and items: see ledger_each_item(). */
+int account_read(
+	struct ledger *ledger, uint64_t id, struct ledger_account *account_r, struct err *err);
+int folder_read(
+	struct ledger *ledger, uint64_t id, struct ledger_folder *folder_r, struct err *err);
+
+/* read.c: as ledger_items(), of one state (0 = any); remarks: of it, those that have a reason. */
 int items_read(struct ledger *ledger, uint64_t folder, uint32_t first, uint32_t last,
-	enum item_state state, size_t max, struct ledger_item **items_r, size_t *count_r,
-	struct err *err);
+	enum item_state state, bool remarks, size_t max, struct ledger_item **items_r,
+	size_t *count_r, struct err *err);
 
 #endif

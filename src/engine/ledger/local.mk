@@ -4,6 +4,7 @@ src_engine_ledger_libledger_a_SOURCES = \
 	src/engine/ledger/admin.c \
 	src/engine/ledger/bind.c \
 	src/engine/ledger/blob.c \
+	src/engine/ledger/changes.c \
 	src/engine/ledger/db.c \
 	src/engine/ledger/folder.c \
 	src/engine/ledger/items.c \
@@ -20,9 +21,9 @@ src_engine_ledger_libledger_a_SOURCES = \
 
 LEDGER_TEST_LIBS = src/engine/ledger/libledger.a src/mail/libmail.a src/base/libbase.a \
 	$(SQLITE_LIBS)
-# The first three hold any store to ledger.h; the others know this one.
+# The first four hold any store to ledger.h; the others know this one.
 ledger_thread_tests = src/engine/ledger/test_ledger src/engine/ledger/test_items \
-	src/engine/ledger/test_threads
+	src/engine/ledger/test_seen src/engine/ledger/test_threads
 ledger_tests = $(ledger_thread_tests) src/engine/ledger/test_crash src/engine/ledger/test_sqlite \
 	src/engine/ledger/test_blob
 check_PROGRAMS += $(ledger_tests)
@@ -33,6 +34,8 @@ src_engine_ledger_test_ledger_SOURCES = src/engine/ledger/test_ledger.c \
 src_engine_ledger_test_ledger_LDADD = $(LEDGER_TEST_LIBS)
 src_engine_ledger_test_items_SOURCES = src/engine/ledger/test_items.c
 src_engine_ledger_test_items_LDADD = $(LEDGER_TEST_LIBS)
+src_engine_ledger_test_seen_SOURCES = src/engine/ledger/test_seen.c
+src_engine_ledger_test_seen_LDADD = $(LEDGER_TEST_LIBS)
 src_engine_ledger_test_threads_SOURCES = src/engine/ledger/test_threads.c
 src_engine_ledger_test_threads_LDADD = $(LEDGER_TEST_LIBS)
 src_engine_ledger_test_crash_SOURCES = src/engine/ledger/test_crash.c

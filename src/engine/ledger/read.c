@@ -122,12 +122,18 @@ ledger_folders(struct ledger *ledger, uint64_t account, struct ledger_folder **f
 
 int
 items_read(struct ledger *ledger, uint64_t folder, uint32_t first, uint32_t last,
-	enum item_state state, size_t max, struct ledger_item **items_r, size_t *count_r,
-	struct err *err)
+	enum item_state state, bool remarks, size_t max, struct ledger_item **items_r,
+	size_t *count_r, struct err *err)
 {
-	static const char sql[] = "SELECT " ROW_ITEM_COLUMNS " FROM " ROW_ITEM_TABLES
+	bool few = remarks || state > ITEM_VERIFIED;
+	static const char any[] = "SELECT " ROW_ITEM_COLUMNS " FROM " ROW_ITEM_TABLES
 				  " WHERE item.folder = ?1 AND item.uid BETWEEN ?2 AND ?3"
 				  " AND (?4 = 0 OR item.state = ?4) ORDER BY item.uid LIMIT ?5";
+	/* By the index of rows that are not simply landed: of a million there may be three. */
+	static const char odd[] = "SELECT " ROW_ITEM_COLUMNS " FROM " ROW_ITEM_TABLES
+				  " WHERE item.folder = ?1 AND item.uid BETWEEN ?2 AND ?3"
+				  " AND item.state = ?4 AND (item.state > 2 OR item.reason <> 0)"
+				  " ORDER BY item.uid LIMIT ?5";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	void *rows = NULL;
@@ -136,7 +142,7 @@ items_read(struct ledger *ledger, uint64_t folder, uint32_t first, uint32_t last
 
 	if (ledger_borrow(ledger, &db, err) < 0)
 		return -1;
-	ret = db_prepare(db, sql, &stmt, err);
+	ret = db_prepare(db, few ? odd : any, &stmt, err);
 	if (ret == 0) {
 		bind_u64(stmt, 1, folder);
 		bind_int(stmt, 2, first);
@@ -159,7 +165,7 @@ int
 ledger_items(struct ledger *ledger, uint64_t folder, uint32_t first, uint32_t last, size_t max,
 	struct ledger_item **items_r, size_t *count_r, struct err *err)
 {
-	return items_read(ledger, folder, first, last, 0, max, items_r, count_r, err);
+	return items_read(ledger, folder, first, last, 0, false, max, items_r, count_r, err);
 }
 
 /* Batches. */
@@ -512,6 +518,7 @@ ledger_totals(
 struct each {
 	struct ledger *ledger;
 	enum item_state state;
+	bool remarks; /* of it, those that have a reason */
 	ledger_item_fn *fn;
 	void *context;
 	struct ledger_account account; /* that of the folder at hand */
@@ -558,32 +565,64 @@ each_folders(struct each *each, uint64_t account, const struct ledger_folder *af
 	return ret;
 }
 
-static int
-each_account(struct each *each, uint64_t account, struct err *err)
+int
+account_read(struct ledger *ledger, uint64_t id, struct ledger_account *account_r, struct err *err)
 {
 	static const char sql[] = "SELECT " ROW_ACCOUNT_COLUMNS " FROM account WHERE id = ?1";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	int ret;
 
-	if (each->account.id == account)
-		return 0;
-	account_clear(&each->account);
-	if (ledger_borrow(each->ledger, &db, err) < 0)
+	if (ledger_borrow(ledger, &db, err) < 0)
 		return -1;
 	ret = db_prepare(db, sql, &stmt, err);
 	if (ret == 0) {
-		bind_u64(stmt, 1, account);
+		bind_u64(stmt, 1, id);
 		ret = db_step(db, stmt, err);
 		if (ret == 0)
 			ret = db_damaged(db, "a folder without an account", err);
 	}
 	if (ret == 1) {
-		ret = row_account(db, stmt, &each->account, err);
+		ret = row_account(db, stmt, account_r, err);
 		sqlite3_reset(stmt);
 	}
-	ledger_return(each->ledger, &db);
+	ledger_return(ledger, &db);
 	return ret;
+}
+
+int
+folder_read(struct ledger *ledger, uint64_t id, struct ledger_folder *folder_r, struct err *err)
+{
+	static const char sql[] =
+		"SELECT " ROW_FOLDER_COLUMNS " FROM " ROW_FOLDER_TABLES " WHERE folder.id = ?1";
+	sqlite3_stmt *stmt;
+	struct db *db;
+	int ret;
+
+	if (ledger_borrow(ledger, &db, err) < 0)
+		return -1;
+	ret = db_prepare(db, sql, &stmt, err);
+	if (ret == 0) {
+		bind_u64(stmt, 1, id);
+		ret = db_step(db, stmt, err);
+		if (ret == 0)
+			ret = db_damaged(db, "a change of a folder that is not there", err);
+	}
+	if (ret == 1) {
+		ret = row_folder(db, stmt, folder_r, err);
+		sqlite3_reset(stmt);
+	}
+	ledger_return(ledger, &db);
+	return ret;
+}
+
+static int
+each_account(struct each *each, uint64_t account, struct err *err)
+{
+	if (each->account.id == account)
+		return 0;
+	account_clear(&each->account);
+	return account_read(each->ledger, account, &each->account, err);
 }
 
 /* 1: the call-back has had enough. */
@@ -596,8 +635,8 @@ each_folder(struct each *each, const struct ledger_folder *folder, struct err *e
 	int ret = each_account(each, folder->account, err);
 
 	while (ret == 0 && count == EACH_ITEMS && first != 0) {
-		if (items_read(each->ledger, folder->id, first, UINT32_MAX, each->state, EACH_ITEMS,
-			    &items, &count, err) < 0)
+		if (items_read(each->ledger, folder->id, first, UINT32_MAX, each->state,
+			    each->remarks, EACH_ITEMS, &items, &count, err) < 0)
 			return -1;
 		for (size_t i = 0; i < count && ret == 0; i++) {
 			ret = each->fn(each->context, &each->account, folder, &items[i]) != 0;
@@ -608,25 +647,87 @@ each_folder(struct each *each, const struct ledger_folder *folder, struct err *e
 	return ret;
 }
 
-int
-ledger_each_item(struct ledger *ledger, uint64_t account, enum item_state state, ledger_item_fn *fn,
-	void *context, struct err *err)
+static int
+each_item(struct each *each, uint64_t account, struct err *err)
 {
-	struct each each = { ledger, state, fn, context, { 0 } };
 	struct ledger_folder after = { 0 };
 	struct ledger_folder *folders = NULL;
 	size_t count;
 	int ret;
 
 	do {
-		ret = each_folders(&each, account, &after, &folders, &count, err);
+		ret = each_folders(each, account, &after, &folders, &count, err);
 		for (size_t i = 0; i < count && ret == 0; i++) {
-			ret = each_folder(&each, &folders[i], err);
+			ret = each_folder(each, &folders[i], err);
 			after.account = folders[i].account;
 			after.id = folders[i].id;
 		}
 		ledger_folders_free(folders, count);
 	} while (ret == 0 && count > 0);
-	account_clear(&each.account);
+	account_clear(&each->account);
 	return ret < 0 ? -1 : 0;
+}
+
+int
+ledger_each_item(struct ledger *ledger, uint64_t account, enum item_state state, ledger_item_fn *fn,
+	void *context, struct err *err)
+{
+	struct each each = { ledger, state, false, fn, context, { 0 } };
+
+	return each_item(&each, account, err);
+}
+
+int
+ledger_each_remark(
+	struct ledger *ledger, uint64_t account, ledger_item_fn *fn, void *context, struct err *err)
+{
+	struct each each = { ledger, ITEM_LANDED, true, fn, context, { 0 } };
+
+	return each_item(&each, account, err);
+}
+
+static int
+reason_fn(struct db *db, sqlite3_stmt *stmt, void *row_r, struct err *err)
+{
+	struct ledger_reason *reason = row_r;
+
+	(void)db;
+	(void)err;
+	reason->reason = column_unsigned(stmt, 0);
+	reason->count = column_u64(stmt, 1);
+	return 0;
+}
+
+int
+ledger_reasons(struct ledger *ledger, uint64_t account, enum item_state state,
+	struct ledger_reason **reasons_r, size_t *count_r, struct err *err)
+{
+	/* Out of the index alone, and the planner is not to begin with it. */
+	static const char sql[] =
+		"SELECT item.reason, count(*) FROM folder CROSS JOIN item"
+		" ON item.folder = folder.id AND item.state = ?2"
+		" AND (item.state > 2 OR item.reason <> 0)"
+		" WHERE folder.account = ?1 GROUP BY item.reason ORDER BY item.reason";
+	sqlite3_stmt *stmt;
+	struct db *db;
+	void *rows = NULL;
+	int ret;
+
+	*count_r = 0;
+	if (ledger_borrow(ledger, &db, err) < 0)
+		return -1;
+	ret = db_prepare(db, sql, &stmt, err);
+	if (ret == 0) {
+		bind_u64(stmt, 1, account);
+		bind_int(stmt, 2, state);
+		ret = rows_read(
+			db, stmt, reason_fn, sizeof(struct ledger_reason), &rows, count_r, err);
+	}
+	ledger_return(ledger, &db);
+	if (ret < 0) {
+		free(rows);
+		return -1;
+	}
+	*reasons_r = rows;
+	return 0;
 }

@@ -15,7 +15,7 @@ read_rounds(struct db *db, struct ledger_round **rounds_r, size_t *count_r, stru
 	static const char sql[] =
 		"SELECT round.id, round.started, max(run.ended), count(run.id),"
 		" total(run.ended = 0), total(CASE WHEN run.ended > run.started"
-		" THEN run.ended - run.started ELSE 0 END) FROM round"
+		" THEN run.ended - run.started ELSE 0 END), round.copied, round.bytes FROM round"
 		" LEFT JOIN run ON run.round = round.id GROUP BY round.id ORDER BY round.id";
 	size_t cap = 0;
 	sqlite3_stmt *stmt;
@@ -35,46 +35,18 @@ read_rounds(struct db *db, struct ledger_round **rounds_r, size_t *count_r, stru
 		round->runs = column_unsigned(stmt, 3);
 		round->runs_without_end = column_unsigned(stmt, 4);
 		round->worked_s = sqlite3_column_int64(stmt, 5);
-	}
-	return ret;
-}
-
-/* Adds what of one account was copied in which round. One account at a time, so that no reading
- * transaction lasts as long as a walk over all items. */
-static int
-add_copied(
-	struct db *db, uint64_t account, struct ledger_round *rounds, size_t count, struct err *err)
-{
-	static const char sql[] =
-		"SELECT item.round, count(*), total(item.size) FROM folder"
-		" JOIN item ON item.folder = folder.id"
-		" WHERE folder.account = ?1 AND item.state IN (1, 2) GROUP BY item.round";
-	sqlite3_stmt *stmt;
-	int ret;
-
-	_Static_assert(ITEM_LANDED == 1 && ITEM_VERIFIED == 2, "the states in the query");
-	if (db_prepare(db, sql, &stmt, err) < 0)
-		return -1;
-	bind_u64(stmt, 1, account);
-	while ((ret = db_step(db, stmt, err)) == 1) {
-		for (size_t i = 0; i < count; i++) {
-			if (rounds[i].id != column_unsigned(stmt, 0))
-				continue;
-			rounds[i].copied += column_u64(stmt, 1);
-			rounds[i].bytes += column_u64(stmt, 2);
-		}
+		round->copied = column_u64(stmt, 6);
+		round->bytes = column_u64(stmt, 7);
 	}
 	return ret;
 }
 
 static int
-walk_accounts(struct ledger *ledger, struct ledger_round *rounds, size_t count, struct err *err)
+find_over(struct ledger *ledger, struct ledger_round *rounds, size_t count, struct err *err)
 {
 	struct ledger_account *accounts = NULL;
 	struct ledger_round *last = count > 0 ? &rounds[count - 1] : NULL;
 	size_t account_count = 0;
-	struct db *db;
-	int ret = 0;
 
 	if (ledger_accounts(ledger, &accounts, &account_count, err) < 0)
 		return -1;
@@ -82,17 +54,11 @@ walk_accounts(struct ledger *ledger, struct ledger_round *rounds, size_t count, 
 		rounds[i].over = true;
 	if (last != NULL)
 		last->over = account_count > 0;
-	for (size_t i = 0; i < account_count && ret == 0 && last != NULL; i++) {
+	for (size_t i = 0; i < account_count && last != NULL; i++)
 		if (account_state_open(accounts[i].state) || accounts[i].round != last->id)
 			last->over = false;
-		ret = ledger_borrow(ledger, &db, err);
-		if (ret < 0)
-			break;
-		ret = add_copied(db, accounts[i].id, rounds, count, err);
-		ledger_return(ledger, &db);
-	}
 	ledger_accounts_free(accounts, account_count);
-	return ret;
+	return 0;
 }
 
 int
@@ -109,7 +75,7 @@ ledger_rounds(
 	ret = read_rounds(db, &rounds, &count, err);
 	ledger_return(ledger, &db);
 	if (ret == 0)
-		ret = walk_accounts(ledger, rounds, count, err);
+		ret = find_over(ledger, rounds, count, err);
 	if (ret < 0) {
 		free(rounds);
 		return -1;

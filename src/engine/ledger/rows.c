@@ -98,6 +98,10 @@ row_folder(struct db *db, sqlite3_stmt *stmt, struct ledger_folder *folder_r, st
 	folder_r->gone_round = column_unsigned(stmt, 12);
 	folder_r->scanned_round = column_unsigned(stmt, 13);
 	folder_r->rematch = sqlite3_column_int(stmt, 14) != 0;
+	folder_r->seen.uidnext = column_u32(stmt, 15);
+	folder_r->seen.messages = column_u32(stmt, 16);
+	folder_r->seen.modseq = column_u64(stmt, 17);
+	folder_r->seen.settings = column_u32(stmt, 18);
 	row_counts(stmt, ROW_FOLDER_COUNTS, &folder_r->counts);
 	return 0;
 }

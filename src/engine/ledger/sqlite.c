@@ -203,7 +203,8 @@ run_some(struct ledger *ledger, struct op **at, struct err *err)
 		if (clock_ms() >= end)
 			break;
 	}
-	if (delta_finish(ledger, err) < 0 || db_exec(&ledger->db, "write", "COMMIT", err) < 0)
+	if (delta_finish(ledger, err) < 0 || change_finish(ledger, err) < 0 ||
+		db_exec(&ledger->db, "write", "COMMIT", err) < 0)
 		return -1;
 	if (ledger->mode == LEDGER_WRITE)
 		die_step(DIE_COMMIT);
@@ -391,6 +392,9 @@ open_writer(struct ledger *ledger, struct err *err)
 		    err) < 0)
 		return -1;
 	ledger->next_batch = (uint64_t)last + 1;
+	if (db_number(&ledger->db, "SELECT max(stamp) FROM change", 0, &last, err) < 0)
+		return -1;
+	ledger->stamp = (uint64_t)last + 1;
 	return 0;
 }
 
@@ -445,6 +449,9 @@ ledger_free(struct ledger *ledger)
 	pthread_mutex_destroy(&ledger->memory_lock);
 	pthread_mutex_destroy(&ledger->lock);
 	free(ledger->keywords);
+	free(ledger->rounds);
+	change_clear(ledger);
+	free(ledger->changes);
 	free(ledger->path);
 	free(ledger);
 }

@@ -114,6 +114,60 @@ other_versions(void)
 	place_remove(&f.place);
 }
 
+static int
+count_change(void *context, const struct ledger_account *account,
+	const struct ledger_folder *folder, uint32_t uid, const struct ledger_item *item)
+{
+	uint64_t *counts = context;
+
+	(void)account;
+	(void)folder;
+	counts[uid == 0 ? 0 : item != NULL ? 1 : 2]++;
+	return 0;
+}
+
+/* As version 2 was: the rows, their rounds' sums, and all of them new to the chain of manifests. */
+static void
+version_2(void)
+{
+	static const char back[] =
+		"DROP INDEX item_odd; DROP TABLE change;"
+		"ALTER TABLE folder DROP COLUMN seen_uidnext;"
+		"ALTER TABLE folder DROP COLUMN seen_messages;"
+		"ALTER TABLE folder DROP COLUMN seen_modseq;"
+		"ALTER TABLE folder DROP COLUMN seen_settings;"
+		"ALTER TABLE round DROP COLUMN copied; ALTER TABLE round DROP COLUMN bytes;"
+		"PRAGMA user_version = 2";
+	struct fixture f = { 0 };
+	struct ledger_item rows[3] = { make_item(1, ITEM_LANDED, 5), make_item(2, ITEM_FAILED, 5),
+		make_item(UINT32_MAX, ITEM_VERIFIED, 7) };
+	struct ledger_round *rounds;
+	uint64_t run, counts[3] = { 0 }, up_to;
+	unsigned round;
+	size_t count;
+
+	begin(&f);
+	make_account(f.ledger, "ana");
+	make_folder(f.ledger, 1, "INBOX");
+	CHECK_OK(ledger_run_begin(f.ledger, &run, &round, &err));
+	for (size_t i = 0; i < 3; i++)
+		rows[i].round = round;
+	ledger_items_put(f.ledger, 1, rows, 3);
+	CHECK_OK(ledger_close(&f.ledger, &err));
+	sql(f.place.path, back);
+	f.ledger = must_open(f.place.path, LEDGER_WRITE);
+	items_are(f.ledger, 1, rows, 3);
+	CHECK_OK(ledger_rounds(f.ledger, &rounds, &count, &err));
+	CHECK_INT(rounds[0].copied, 2);
+	CHECK_INT(rounds[0].bytes, 12);
+	free(rounds);
+	CHECK_OK(ledger_each_change(f.ledger, count_change, counts, &up_to, &err));
+	CHECK_INT(counts[0], 1);
+	CHECK_INT(counts[1], 3);
+	CHECK_INT(counts[2], 0);
+	end(&f);
+}
+
 static void
 damaged_rows(void)
 {
@@ -413,6 +467,7 @@ main(void)
 	RUN(modes);
 	RUN(foreign_files);
 	RUN(other_versions);
+	RUN(version_2);
 	RUN(damaged_rows);
 	RUN(damaged_pages);
 	RUN(database_full);
