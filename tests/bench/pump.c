@@ -147,8 +147,6 @@ struct pair {
 	struct wire target;
 	pthread_t reader;
 	pthread_t writer;
-	/* The writer's. */
-	char delimiter; /* of the target */
 	/* The reader's, read when it has ended. */
 	size_t messages;
 	uint64_t bytes;
@@ -166,6 +164,8 @@ struct pump {
 	struct folder *folders; /* with several pairs largest first */
 	size_t folder_count;
 	char delimiter;
+	/* The first pair's writer's until `made`, then fixed. */
+	char target_delimiter;
 };
 
 /* Ends the program: a yardstick that met a surprise has no result. */
@@ -431,6 +431,8 @@ wire_open(struct wire *wire, const char *name, const struct addrinfo *where, SSL
 static void
 wire_close(struct wire *wire)
 {
+	if (wire->line == NULL)
+		return;
 	SSL_free(wire->ssl);
 	close(wire->fd);
 	free(wire->line);
@@ -559,6 +561,16 @@ add_folder(const struct wire *wire, struct list *list, const char *name)
 	list->folders[list->count] = (struct folder){ .name = strdup(name) };
 	if (list->folders[list->count++].name == NULL)
 		die("out of memory");
+}
+
+static void
+free_folders(struct folder *folders, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		free(folders[i].name);
+	free(folders);
 }
 
 /* (ATTRIBUTES) "DELIMITER" NAME, where the name may be a literal, which is the next line then. */
@@ -1168,7 +1180,7 @@ target_name(const struct pair *pair, size_t folder, char name[NAME_MAX_LEN + 1])
 	snprintf(name, NAME_MAX_LEN + 1, "%s", pair->pump->folders[folder].name);
 	for (at = name; *at != '\0'; at++) {
 		if (*at == pair->pump->delimiter)
-			*at = pair->delimiter;
+			*at = pair->pump->target_delimiter;
 	}
 }
 
@@ -1330,39 +1342,35 @@ output_init(struct output *out, struct pair *pair)
 	*out = (struct output){ .pair = pair, .wire = &pair->target, .text = alloc(TEXT_SIZE) };
 }
 
-/* The first pair makes all folders: Dovecot 2.3 refuses one of two folders below the same new
- * parent when two sessions make them at once. A single pair does not wait for the answers. */
+/* Sends the CREATEs; they may be unanswered when it returns. */
 static void
-make_folders(struct output *out, struct list *list)
+make_folders(struct output *out)
 {
 	struct pump *pump = out->pair->pump;
+	struct list list = read_list(out->wire);
 
-	if (out->pair->id == 0) {
-		wait_for(pump, &pump->listed);
-		create_folders(out, list);
-		if (pump->opt.pairs > 1)
-			wait_answers(out);
-		announce(pump, &pump->made);
-	}
-	wait_for(pump, &pump->made);
+	wait_for(pump, &pump->listed);
+	pump->target_delimiter = list.delimiter;
+	create_folders(out, &list);
+	free_folders(list.folders, list.count);
+	if (pump->opt.pairs > 1)
+		wait_answers(out);
+	announce(pump, &pump->made);
 }
 
+/* The first pair makes all folders, before another one looks at any: when two sessions deal with
+ * new folders at once, Dovecot 2.3 may say of one that it exists. */
 static void
 prepare_target(struct output *out)
 {
 	struct pair *pair = out->pair;
 	const struct options *opt = &pair->pump->opt;
-	struct list list;
-	size_t i;
 
 	wire_open(out->wire, "target", opt->target, opt->tls);
-	log_in(out->wire, opt, "M LIST \"\" \"*\"\r\n");
-	list = read_list(out->wire);
-	pair->delimiter = list.delimiter;
-	make_folders(out, &list);
-	for (i = 0; i < list.count; i++)
-		free(list.folders[i].name);
-	free(list.folders);
+	log_in(out->wire, opt, pair->id == 0 ? "M LIST \"\" \"*\"\r\n" : "");
+	if (pair->id == 0)
+		make_folders(out);
+	wait_for(pair->pump, &pair->pump->made);
 }
 
 static void *
@@ -1475,6 +1483,22 @@ report(const struct pump *pump, double seconds)
 	printf("{\"seconds\": %.6f, \"messages\": %zu, \"bytes\": %llu, \"cpu\": %.6f, "
 	       "\"peak_kb\": %ld}\n",
 		seconds, messages, (unsigned long long)bytes, cpu, peak_kb());
+}
+
+static void
+pump_clear(struct pump *pump)
+{
+	unsigned i;
+
+	for (i = 0; i < pump->opt.pairs; i++) {
+		wire_close(&pump->pairs[i].source);
+		wire_close(&pump->pairs[i].target);
+	}
+	free(pump->pairs);
+	free_folders(pump->folders, pump->folder_count);
+	freeaddrinfo(pump->opt.source);
+	freeaddrinfo(pump->opt.target);
+	SSL_CTX_free(pump->opt.tls);
 }
 
 /* Options. */
@@ -1628,5 +1652,6 @@ main(int argc, char **argv)
 		break;
 	}
 	report(&pump, now_seconds() - began);
+	pump_clear(&pump);
 	return 0;
 }
