@@ -292,7 +292,8 @@ def test_pump_floors(bench):
 @test()
 def test_pump_asks_little(bench):
     """A folder costs two commands at the source; at the target CREATE, SELECT and the batches."""
-    messages = [{"text": "Subject: x\r\n\r\nx\r\n", "flags": [], "date": 1000000000}] * 25
+    messages = [{"text": "Subject: x\r\n\r\nx\r\n", "flags": ["\\Recent", "\\Seen"],
+                 "date": 1000000000}] * 25
     source = Standin(bench, users=ANN, accounts={"ann": {"folders": {
         name: {"messages": messages} for name in ("INBOX", "one", "two")} | {"none": {}}}})
     target = Standin(bench, users=ANN, accounts={"ann": {"folders": {"INBOX": {}, "one": {}}}})
