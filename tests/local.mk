@@ -12,14 +12,22 @@ demo: mailhaul
 # Everything, the long tests too; then the tests with threads under their sanitizer, and the fuzzers,
 # on copies of the tree: SOAK_FUZZ_SECONDS are ten minutes for each on two processors.
 SOAK_FUZZ_SECONDS = 2400
-soak: mailhaul check-TESTS
+soak: mailhaul bench-tools check-TESTS
 	-$(top_srcdir)/tests/install-packages all
 	$(RUN_TESTS)
 	FUZZ_SECONDS=$(SOAK_FUZZ_SECONDS) $(top_srcdir)/.ci/run --no-install tsan fuzz
 
-.PHONY: demo soak
+# What the benchmarks need beside servers; the tests try them, too. They use nothing of src/, so that
+# they stay a yardstick of their own.
+BENCH_TOOLS = tests/bench/pump tests/bench/relay
+tests_bench_pump_SOURCES = tests/bench/pump.c tests/bench/session.c tests/bench/session.h
+tests_bench_pump_LDADD = $(SSL_LIBS)
+tests_bench_relay_SOURCES = tests/bench/relay.c
+bench-tools: $(BENCH_TOOLS)
 
-CLEANFILES += mailhaul-demo-report.txt
+.PHONY: bench-tools demo soak
+
+CLEANFILES += mailhaul-demo-report.txt $(BENCH_TOOLS)
 
 EXTRA_DIST += tests/demo tests/run-tests tests/servers/run-dovecot
 
