@@ -23,8 +23,7 @@ struct compression_part {
 
 /* A session has logged in. True: it should compress at once (then compression_is_on() or
  * compression_refused() follows). `always`: the profile says so. */
-bool compression_begin(
-	struct compression *compression, struct compression_part *part, bool always);
+bool compression_begin(struct compression *compression, struct compression_part *part, bool always);
 /* Adds what it saw, which is zeroed. True: it should compress as soon as nothing is in flight.
  * why_r: when something was decided the reason, for the log; else "". */
 bool compression_tell(struct compression *compression, struct compression_part *part,
@@ -37,10 +36,10 @@ void compression_count(struct compression *compression, uint64_t bytes, uint64_t
 void compression_end(struct compression *compression, struct compression_part *part);
 
 struct compression_status {
-	unsigned sessions;           /* that are compressed now */
-	uint64_t begun, compressed;  /* sessions so far, and those of them that were compressed */
-	uint64_t bytes, line_bytes;  /* of the compressed ones */
-	const char *state;           /* "", "tried", "better", "not better", "refused" */
+	unsigned sessions;          /* that are compressed now */
+	uint64_t begun, compressed; /* sessions so far, and those of them that were compressed */
+	uint64_t bytes, line_bytes; /* of the compressed ones */
+	const char *state;          /* "", "tried", "better", "not better", "refused" */
 };
 void compression_look(struct compression *compression, struct compression_status *status_r);
 

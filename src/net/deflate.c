@@ -89,8 +89,8 @@ report(const struct deflater *d, struct err *err)
 static int
 broken(struct deflater *d, const char *why)
 {
-	return err_set(&d->failure, ERR_PROTOCOL, "%s: the server's compressed stream is broken: %s",
-		conn_name(d->conn), why);
+	return err_set(&d->failure, ERR_PROTOCOL,
+		"%s: the server's compressed stream is broken: %s", conn_name(d->conn), why);
 }
 
 /* Reading. */

@@ -6,11 +6,12 @@
 #include <stdint.h>
 
 enum {
-	GAIN_BYTES_MIN = 2 << 20, /* less than this, or in a shorter time, tells nothing: */
-	GAIN_BUSY_MIN_MS = 3000,  /* small mailboxes stay as they are */
+	GAIN_BYTES_MIN = 2 << 20,  /* less than this, or in a shorter time, tells nothing: */
+	GAIN_BUSY_MIN_MS = 3000,   /* small mailboxes stay as they are */
 	GAIN_BUSY_KEPT_MS = 30000, /* what is older than about this counts less and less */
-	GAIN_WAITED_PERCENT = 60, /* of the time with work in flight, where the line is what is slow */
-	GAIN_ZLIB_TIMES = 2,      /* and zlib would have to be so many times faster */
+	GAIN_WAITED_PERCENT =
+		60,          /* of the time with work in flight, where the line is what is slow */
+	GAIN_ZLIB_TIMES = 2, /* and zlib would have to be so many times faster */
 	GAIN_BETTER_PERCENT = 110 /* of the rate before, to count as better */
 };
 

@@ -37,8 +37,8 @@ turn_on(struct session *s, struct err *err)
 	s->press.wanted = false;
 	command_begin(s, "COMPRESS");
 	command_add(s, " DEFLATE");
-	if (command_run(s, &answer, err) != 0 && s->dead)
-		return -1;
+	if (command_run(s, &answer, &local) != 0 && s->dead)
+		return session_alive(s, err);
 	if (answer.status != REPLY_OK) {
 		refused(s, &answer);
 		return 0;

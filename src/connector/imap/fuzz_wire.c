@@ -250,7 +250,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.separator = "*" };
 	struct session_env env = { .stream_limit = 1000, .ring_bytes = 1 << 18 };
 	struct transport io = { feed_read, feed_write, feed_nothing, feed_readable, feed_nothing,
-		feed_describe, feed_close, &feed };
+		feed_compress, feed_count, feed_describe, feed_close, &feed };
 	struct session *s;
 
 	if (size < 2 || size > INPUT_MAX)
@@ -260,6 +260,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	env.pool = pool;
 	ep.secret = secret_new("p", 1);
 	ep.readonly = data[0] % 4 == 0;
+	if (data[0] & 32)
+		ep.compress = COMPRESS_YES;
 	if (data[0] & 64)
 		ep.auth = AUTH_PLAIN;
 	s = session_new(&ep, &env, &io);
