@@ -47,7 +47,7 @@ def test_steps_compressed(bench):
                       sides={"compress": "yes"})
     check_equal(source.violations(), [], "violations")
     check(source.commands("COMPRESS"), "no COMPRESS was sent")
-    every(pairing, 15, 7, 29)
+    every(pairing, 20, 3, 7)
 
 
 def cyrus(bench):

@@ -297,12 +297,13 @@ make_mail(unsigned char *mail)
 	}
 }
 
+/* Of this thread's processor time: how busy the machine is just now says nothing of zlib. */
 static int64_t
 clock_us(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
