@@ -67,7 +67,7 @@ int deflater_write(struct deflater *deflater, const void *bytes, size_t len, str
 int deflater_flush(struct deflater *deflater, struct err *err);
 /* True if deflater_read() would return without waiting; waits up to ms for that. */
 bool deflater_readable(struct deflater *deflater, unsigned ms);
-uint64_t deflater_bytes_in(const struct deflater *deflater); /* inflated */
+uint64_t deflater_bytes_in(const struct deflater *deflater);  /* inflated */
 uint64_t deflater_bytes_out(const struct deflater *deflater); /* before it was deflated */
 /* On bytes like mail's; measured at the first call. Any thread. */
 struct gain_speed;

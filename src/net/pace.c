@@ -50,7 +50,7 @@ struct host {
 	char address[64];   /* ours, when a login was refused last */
 	struct given_up *given_up;
 	struct compression *compression[2]; /* as a target, as a source; made when asked for */
-	struct waiter *queue; /* the oldest first */
+	struct waiter *queue;               /* the oldest first */
 	struct host *next;
 };
 
