@@ -145,7 +145,8 @@ def test_standin_is_strict(bench):
 @test()
 def test_broken_stream(bench):
     """A server that grants it and goes on in plain text: an error that names it, no hang."""
-    source = standin(bench, rules=[{"command": "COMPRESS", "action": "ok", "times": -1}])
+    source = standin(bench, rules=[
+        {"command": "COMPRESS", "action": "ok", "times": -1, "text": "go\r\n* OK in plain text"}])
     target = Dovecot(bench, {"ann": "secret"})
     haul = Haul(bench, source, target, source_options=ON)
     haul.spawn("run", "PROFILE")
