@@ -23,7 +23,7 @@ struct stream {
 	mailstream *ms;
 	mailstream_low_driver driver; /* a copy, as libetpan wants it writable */
 	struct err err;               /* of the driver call that failed */
-	struct deflater *deflater;    /* between the buffer and the connection; NULL: not compressed */
+	struct deflater *deflater; /* between the buffer and the connection; NULL: not compressed */
 	uint64_t plain_in, plain_out; /* moved before the deflater was there */
 };
 
