@@ -38,6 +38,18 @@ def test_every_step_dovecot(bench):
     every(dovecot(bench), 100)
 
 
+@test(timeout=900)
+def test_steps_compressed(bench):
+    """What lies in the compressor when the run dies has not left."""
+    target = Dovecot(bench, CROWD, compress=True)
+    source = source_standin(bench, capabilities=["COMPRESS=DEFLATE"])
+    pairing = Pairing(bench, source, target, numbered(), ends=DOVECOT,
+                      sides={"compress": "yes"})
+    check_equal(source.violations(), [], "violations")
+    check(source.commands("COMPRESS"), "no COMPRESS was sent")
+    every(pairing, 20, 3, 7)
+
+
 def cyrus(bench):
     """NUL, bare line feeds and 8-bit headers are refused: the ladder takes part."""
     target = Cyrus(bench, {})

@@ -12,7 +12,7 @@ mailhaul_SOURCES = src/cli/main.c
 CLI_LIBS = src/cli/libcli.a src/runner/librunner.a src/report/libreport.a \
 	src/engine/libengine.a src/engine/ledger/libledger.a src/connector/libconnector.a \
 	src/users/libusers.a src/profile/libprofile.a src/net/libnet.a src/mail/libmail.a \
-	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS) $(ZLIB_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	$(INIPARSER_LIBS) -lpthread
 mailhaul_LDADD = $(CLI_LIBS)
 

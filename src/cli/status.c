@@ -53,6 +53,31 @@ print_rows(const struct snapshot *snapshot)
 	}
 }
 
+/* Hosts with a compressed connection, or with a verdict on it. */
+static void
+print_lines(const struct snapshot *snapshot)
+{
+	char bytes[FORMAT_SIZE], became[FORMAT_SIZE];
+
+	for (size_t i = 0; i < snapshot->line_count; i++) {
+		const struct snapshot_line *line = &snapshot->lines[i];
+
+		if (line->compressed == 0 && line->state[0] == '\0')
+			continue;
+		printf("  compression %s ", line->source ? "from" : "to");
+		cli_put(stdout, line->host);
+		printf(":%u%s%s: %u connections now, %" PRIu64 " of %" PRIu64 " so far", line->port,
+			line->state[0] != '\0' ? " " : "", line->state, line->connections,
+			line->compressed, line->begun);
+		if (line->line_bytes > 0)
+			printf(", %s as %s (%.1f : 1)",
+				format_bytes(bytes, sizeof bytes, line->bytes),
+				format_bytes(became, sizeof became, line->line_bytes),
+				(double)line->bytes / (double)line->line_bytes);
+		putchar('\n');
+	}
+}
+
 static void
 print_running(const struct profile *profile, const struct wire_hello *hello,
 	const struct snapshot *snapshot)
@@ -69,6 +94,7 @@ print_running(const struct profile *profile, const struct wire_hello *hello,
 	printf("%s\n", str_get(&line) + strspn(str_get(&line), " "));
 	str_clear(&line);
 	print_rows(snapshot);
+	print_lines(snapshot);
 }
 
 static int

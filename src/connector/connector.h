@@ -19,6 +19,7 @@
 #include "mail/folder.h"
 #include "mail/item.h"
 #include "mail/uidset.h"
+#include "net/compression.h"
 #include "net/endpoint.h"
 
 #include <stdbool.h>
@@ -48,6 +49,8 @@ struct session_env {
 	const struct cancel *cancel;
 	struct log *log;     /* may be NULL */
 	const char *account; /* for log lines */
+	/* What the run knows of compression to this host; NULL: compress = auto never does. */
+	struct compression *compression;
 };
 
 enum fetch_what {
@@ -220,6 +223,10 @@ struct connector {
 		struct err *err); /* limit 0 = none known */
 	int (*keepalive)(
 		struct session *session, struct err *err); /* NOOP; only with nothing in flight */
+	/* True: something is to be arranged with the server, with nothing in flight. Who starts no
+	 * fetch until all are answered gets it done by the next start; store_start() sees to it by
+	 * itself. */
+	bool (*wants_rest)(const struct session *session);
 };
 
 /* registry.c: all connectors there are. NULL: no such name. */

@@ -71,7 +71,19 @@ struct snapshot_totals {
 	char report[512]; /* path of report.txt once written, or "" */
 };
 
-#define SNAPSHOT_ROWS 256
+/* Compression to a host, in the direction of the mail. */
+struct snapshot_line {
+	char host[128];
+	unsigned port;
+	bool source;                /* mail comes from it; else goes to it */
+	char state[24];             /* "", "tried", "better", "not better", "refused" */
+	unsigned connections;       /* that are compressed now */
+	uint64_t begun, compressed; /* connections so far, and those of them that were compressed */
+	uint64_t bytes, line_bytes; /* of the compressed ones: mail, and what it was on the line */
+};
+
+#define SNAPSHOT_LINES 16 /* more hosts than that are not shown */
+#define SNAPSHOT_ROWS  256
 struct snapshot {
 	uint64_t revision; /* grows with every change */
 	struct snapshot_totals totals;
@@ -83,6 +95,8 @@ struct snapshot {
 	 * None that has a worker is missing. */
 	size_t work_count;
 	struct snapshot_row work[SNAPSHOT_ROWS];
+	size_t line_count;
+	struct snapshot_line lines[SNAPSHOT_LINES];
 };
 
 enum engine_event_kind {

@@ -316,6 +316,24 @@ keep_speed(struct local *local)
 		ledger_speed_put(local->config.ledger, &speed);
 }
 
+/* What became of compression, per host and direction. */
+static void
+log_lines(const struct local *local)
+{
+	struct pace_line lines[SNAPSHOT_LINES];
+	size_t count = pace_lines(local->pace, lines, SNAPSHOT_LINES);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct compression_status *status = &lines[i].status;
+
+		log_line(local->config.log, LOG_INFO, NULL, NULL,
+			"compression %s %s:%u: %" PRIu64 " of %" PRIu64 " connections, %" PRIu64
+			" bytes as %" PRIu64,
+			lines[i].source ? "from" : "to", lines[i].host, lines[i].port,
+			status->compressed, status->begun, status->bytes, status->line_bytes);
+	}
+}
+
 static void *
 ticker(void *p)
 {
@@ -340,6 +358,7 @@ ticker(void *p)
 	local->exit_code = exit_code(local);
 	pthread_cond_broadcast(&local->changed);
 	pthread_mutex_unlock(&local->lock);
+	log_lines(local);
 	if (local->config.task == TASK_RUN) {
 		keep_speed(local);
 		ledger_run_end(local->config.ledger, local->run, local->exit_code);

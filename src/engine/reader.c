@@ -884,6 +884,8 @@ top_up(struct reader *r, struct err *err)
 {
 	struct job *job = r->job;
 
+	if (r->first != NULL && job->source.c->wants_rest(job->source.session))
+		return 0;
 	while (r->first_open < job->folder_count && is_read(&job->folders[r->first_open]))
 		r->first_open++;
 	for (size_t i = r->first_open; i < job->folder_count && r->fetches < FETCHES_IN_FLIGHT;

@@ -51,6 +51,7 @@ side_init(struct job *job, bool source)
 	ep->tls_min = conf->tls_min;
 	ep->separator = conf->separator;
 	ep->timeout_ms = conf->timeout_s * 1000;
+	ep->compress = (enum net_compress)conf->compress;
 	ep->readonly = source || job->readonly;
 	ep->trace = log_wants(job->log, LOG_TRACE);
 	if (source)
@@ -90,6 +91,7 @@ open_session(struct job *job, struct side *side, struct err *err)
 	env.cancel = side->cancel;
 	env.log = job->log;
 	env.account = job->name;
+	env.compression = pace_compression(job->local->pace, &side->endpoint);
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
 		return name_side(job, side, err);
 	return 0;

@@ -149,6 +149,29 @@ run_state(const struct local *local)
 	return !any && paused ? RUN_PAUSED : RUN_WORKING;
 }
 
+/* Without the lock: pace has its own. */
+static void
+fill_lines(const struct local *local, struct snapshot *s)
+{
+	struct pace_line lines[SNAPSHOT_LINES];
+
+	s->line_count = pace_lines(local->pace, lines, SNAPSHOT_LINES);
+	for (size_t i = 0; i < s->line_count; i++) {
+		const struct compression_status *status = &lines[i].status;
+		struct snapshot_line *line = &s->lines[i];
+
+		text_safe(line->host, sizeof line->host, lines[i].host);
+		text_safe(line->state, sizeof line->state, status->state);
+		line->port = lines[i].port;
+		line->source = lines[i].source;
+		line->connections = status->sessions;
+		line->begun = status->begun;
+		line->compressed = status->compressed;
+		line->bytes = status->bytes;
+		line->line_bytes = status->line_bytes;
+	}
+}
+
 void
 local_snapshot(struct engine *engine, struct snapshot *s)
 {
@@ -158,6 +181,7 @@ local_snapshot(struct engine *engine, struct snapshot *s)
 
 	memset(s, 0, sizeof *s);
 	(void)!read(local->wake_fd, &drained, sizeof drained);
+	fill_lines(local, s);
 	pthread_mutex_lock(&local->lock);
 	s->revision = local->revision;
 	for (size_t i = 0; i < local->account_count; i++)

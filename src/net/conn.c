@@ -44,7 +44,7 @@ struct conn {
 	short read_want; /* poll event for which reading waits: POLLIN, under TLS also POLLOUT */
 	struct inbuf in;
 	struct err failure; /* ERR_NONE while the connection is good */
-	uint64_t bytes_in, bytes_out;
+	uint64_t bytes_in, bytes_out, waited_ms;
 };
 
 /* Keeps the first failure, which already names the connection. */
@@ -110,10 +110,27 @@ wait_until(struct conn *conn, short events, int64_t deadline, short *revents_r)
 	return fail_errno(conn, errno);
 }
 
+/* A target that has got everything and is still silent is busy itself: not the line's time. */
+static bool
+waits_for_line(const struct conn *conn, short events)
+{
+	int unsent = 0;
+
+	if (conn->ep->readonly || (events & POLLOUT) != 0)
+		return true;
+	return ioctl(conn->fd, SIOCOUTQ, &unsent) == 0 && unsent > 0;
+}
+
 static int
 wait_for(struct conn *conn, short events, short *revents_r)
 {
-	return wait_until(conn, events, clock_ms() + conn->ep->timeout_ms, revents_r);
+	bool counts = waits_for_line(conn, events);
+	int64_t since = clock_ms();
+	int ret = wait_until(conn, events, since + conn->ep->timeout_ms, revents_r);
+
+	if (counts)
+		conn->waited_ms += (uint64_t)(clock_ms() - since);
+	return ret;
 }
 
 /* Reads without waiting: bytes, 0 = would block, -1 = failure kept. */
@@ -477,6 +494,18 @@ uint64_t
 conn_bytes_out(const struct conn *conn)
 {
 	return conn->bytes_out;
+}
+
+uint64_t
+conn_waited_ms(const struct conn *conn)
+{
+	return conn->waited_ms;
+}
+
+const char *
+conn_name(const struct conn *conn)
+{
+	return conn->name;
 }
 
 void

@@ -45,6 +45,11 @@ bool conn_wait_readable(struct conn *conn, unsigned ms);
 
 uint64_t conn_bytes_in(const struct conn *conn);
 uint64_t conn_bytes_out(const struct conn *conn);
+/* How long reads and writes have waited for the line: of a source while nothing came, of a target
+ * while the other side had not taken what we sent. What a server needs for itself is in it only
+ * as far as nobody can tell it from the line. */
+uint64_t conn_waited_ms(const struct conn *conn);
+const char *conn_name(const struct conn *conn); /* "host:port" */
 /* "TLS 1.3, TLS_AES_256_GCM_SHA384, certificate valid" or "no TLS"; for people. */
 void conn_describe(const struct conn *conn, struct str *out);
 bool conn_is_tls(const struct conn *conn);

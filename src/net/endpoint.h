@@ -8,6 +8,7 @@
 
 enum net_security { NET_TLS, NET_STARTTLS, NET_NONE };
 enum net_verify { VERIFY_YES, VERIFY_NO, VERIFY_PIN };
+enum net_compress { COMPRESS_AUTO, COMPRESS_YES, COMPRESS_NO };
 enum net_auth {
 	AUTH_PLAIN, /* SASL PLAIN; falls back to LOGIN where PLAIN is not offered */
 	AUTH_LOGIN, /* the LOGIN command */
@@ -32,6 +33,7 @@ struct endpoint {
 	const char *separator; /* AUTH_MASTER: "*" */
 	struct secret *secret; /* password or token of who logs in; borrowed */
 	unsigned timeout_ms;   /* of each wait for the other side */
+	enum net_compress compress; /* after the login, where the server offers it */
 	bool readonly;         /* a source: nothing that writes is ever sent */
 	bool trace;            /* protocol trace to the log, secrets removed */
 };

@@ -1,4 +1,4 @@
-/* net_private.h - what conn.c, dial.c and tls.c share. */
+/* net_private.h - what conn.c, deflate.c, dial.c, stream.c and tls.c share. */
 #ifndef NET_NET_PRIVATE_H
 #define NET_NET_PRIVATE_H
 
@@ -46,5 +46,31 @@ ssize_t tls_read(struct tls *tls, void *buf, size_t size, short *want_r, struct 
 ssize_t tls_write(struct tls *tls, const void *bytes, size_t len, short *want_r, struct err *err);
 void tls_end(struct tls *tls); /* says that no more will be sent, if that can leave */
 void tls_describe(const struct tls *tls, struct str *out);
+
+/* deflate.c: DEFLATE in both directions above a connection (RFC 4978). One thread. The
+ * connection's errors are given as it gives them. */
+struct conn;
+struct deflater;
+
+/* ahead: what was received already of the compressed stream, DEFLATE_AHEAD_MAX bytes at most;
+ * copied. The connection is borrowed. */
+enum { DEFLATE_AHEAD_MAX = 64 << 10 };
+struct deflater *deflater_new(struct conn *conn, const void *ahead, size_t len);
+void deflater_free(struct deflater **deflater);
+/* What is there, as conn_read(): only as much is inflated as there is room for. ERR_PROTOCOL where
+ * it is no DEFLATE, with the server's name. */
+int deflater_read(
+	struct deflater *deflater, void *buf, size_t size, size_t *got_r, struct err *err);
+/* Into the compressor; what does not fit its buffer leaves. */
+int deflater_write(struct deflater *deflater, const void *bytes, size_t len, struct err *err);
+/* All that was written is the kernel's, and the other side can inflate it. */
+int deflater_flush(struct deflater *deflater, struct err *err);
+/* True if deflater_read() would return without waiting; waits up to ms for that. */
+bool deflater_readable(struct deflater *deflater, unsigned ms);
+uint64_t deflater_bytes_in(const struct deflater *deflater);  /* inflated */
+uint64_t deflater_bytes_out(const struct deflater *deflater); /* before it was deflated */
+/* On bytes like mail's; measured at the first call. Any thread. */
+struct gain_speed;
+void deflate_speed(struct gain_speed *speed_r);
 
 #endif

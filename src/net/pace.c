@@ -49,7 +49,8 @@ struct host {
 	int64_t not_before; /* monotonic ms */
 	char address[64];   /* ours, when a login was refused last */
 	struct given_up *given_up;
-	struct waiter *queue; /* the oldest first */
+	struct compression *compression[2]; /* as a target, as a source; made when asked for */
+	struct waiter *queue;               /* the oldest first */
 	struct host *next;
 };
 
@@ -92,6 +93,8 @@ pace_free(struct pace **pace)
 			BUG("pace_free while a host is in use");
 		next = host->next;
 		forget_given_up(host);
+		compression_free(&host->compression[0]);
+		compression_free(&host->compression[1]);
 		free(host->name);
 		free(host);
 	}
@@ -501,4 +504,46 @@ pace_forgive(struct pace *pace)
 		forget_given_up(host);
 	}
 	pthread_mutex_unlock(&pace->lock);
+}
+
+struct compression *
+pace_compression(struct pace *pace, const struct endpoint *ep)
+{
+	struct compression **at;
+
+	pthread_mutex_lock(&pace->lock);
+	at = &host_get(pace, ep->host, ep->port)->compression[ep->readonly];
+	if (*at == NULL)
+		*at = compression_new(ep->readonly);
+	pthread_mutex_unlock(&pace->lock);
+	return *at;
+}
+
+size_t
+pace_lines(struct pace *pace, struct pace_line *lines_r, size_t max)
+{
+	struct compression *which[2];
+	const struct host *host;
+	size_t count = 0;
+
+	pthread_mutex_lock(&pace->lock);
+	host = pace->hosts;
+	while (host != NULL) {
+		/* Hosts are never removed, so the lock may be let go between two of them. */
+		which[0] = host->compression[0];
+		which[1] = host->compression[1];
+		pthread_mutex_unlock(&pace->lock);
+		for (int i = 0; i < 2 && count < max; i++) {
+			if (which[i] == NULL)
+				continue;
+			text_safe(lines_r[count].host, sizeof(lines_r[count].host), host->name);
+			lines_r[count].port = host->port;
+			lines_r[count].source = i == 1;
+			compression_look(which[i], &lines_r[count++].status);
+		}
+		pthread_mutex_lock(&pace->lock);
+		host = host->next;
+	}
+	pthread_mutex_unlock(&pace->lock);
+	return count;
 }

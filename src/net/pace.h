@@ -5,6 +5,7 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
+#include "net/compression.h"
 #include "net/endpoint.h"
 
 /* One per process, any thread. A host is a name and a port, compared without regard to case. */
@@ -53,6 +54,16 @@ void pace_auth_ok(struct pace *pace, const char *host, unsigned port);
  * method, by its own name or another's) would meet it, and is told so without a connection. Of
  * several, the first stays, and *err becomes it; true for the first. */
 bool pace_give_up(struct pace *pace, const struct endpoint *ep, struct err *err);
+/* What is known of compression to and from a host; the pace's own, for as long as it lives. */
+struct compression *pace_compression(struct pace *pace, const struct endpoint *ep);
+/* Those in use so far, at most max. */
+struct pace_line {
+	char host[128];
+	unsigned port;
+	bool source;
+	struct compression_status status;
+};
+size_t pace_lines(struct pace *pace, struct pace_line *lines_r, size_t max);
 /* The admin says to try again: all refused logins and given up hosts are forgotten. */
 void pace_forgive(struct pace *pace);
 

@@ -11,6 +11,7 @@
 
 #include <libetpan/mailstream.h>
 
+#include "net/net_private.h"
 #include "net/stream.h"
 
 #include "base/banned.h"
@@ -22,6 +23,8 @@ struct stream {
 	mailstream *ms;
 	mailstream_low_driver driver; /* a copy, as libetpan wants it writable */
 	struct err err;               /* of the driver call that failed */
+	struct deflater *deflater; /* between the buffer and the connection; NULL: not compressed */
+	uint64_t plain_in, plain_out; /* moved before the deflater was there */
 };
 
 static ssize_t
@@ -30,8 +33,12 @@ low_read(mailstream_low *low, void *buf, size_t size)
 	struct stream *stream = low->data;
 	size_t got = 0;
 
-	if (conn_read(stream->conn, buf, size, &got, &stream->err) != 0)
+	if (stream->deflater != NULL) {
+		if (deflater_read(stream->deflater, buf, size, &got, &stream->err) != 0)
+			return -1;
+	} else if (conn_read(stream->conn, buf, size, &got, &stream->err) != 0) {
 		return -1;
+	}
 	return (ssize_t)got;
 }
 
@@ -40,8 +47,12 @@ low_write(mailstream_low *low, const void *bytes, size_t len)
 {
 	struct stream *stream = low->data;
 
-	if (conn_write(stream->conn, bytes, len, &stream->err) != 0)
+	if (stream->deflater != NULL) {
+		if (deflater_write(stream->deflater, bytes, len, &stream->err) != 0)
+			return -1;
+	} else if (conn_write(stream->conn, bytes, len, &stream->err) != 0) {
 		return -1;
+	}
 	return (ssize_t)len;
 }
 
@@ -137,6 +148,7 @@ stream_close(struct stream **stream)
 	if (*stream == NULL)
 		return;
 	mailstream_close((*stream)->ms);
+	deflater_free(&(*stream)->deflater); /* what it holds was not flushed */
 	free(*stream);
 	*stream = NULL;
 }
@@ -184,7 +196,9 @@ stream_write(struct stream *stream, const void *bytes, size_t len, struct err *e
 int
 stream_flush(struct stream *stream, struct err *err)
 {
-	return mailstream_flush(stream->ms) == 0 ? 0 : report(stream, err);
+	if (mailstream_flush(stream->ms) != 0)
+		return report(stream, err);
+	return stream->deflater != NULL ? deflater_flush(stream->deflater, err) : 0;
 }
 
 int
@@ -198,10 +212,53 @@ stream_starttls(struct stream *stream, struct err *err)
 	return conn_starttls(stream->conn, err);
 }
 
+int
+stream_compress(struct stream *stream, const void *ahead, size_t len, struct err *err)
+{
+	char first[DEFLATE_AHEAD_MAX];
+	size_t left = stream->ms->read_buffer_len;
+
+	if (stream->ms->write_buffer_len > 0 || stream->deflater != NULL)
+		BUG("compression before the flush, or twice");
+	if (len > sizeof(first) || left > sizeof(first) - len)
+		return err_set(err, ERR_PROTOCOL, "%s: the server says too much before compression",
+			conn_name(stream->conn));
+	if (len > 0)
+		memcpy(first, ahead, len);
+	/* All of it lies in the buffer: this reads nothing. */
+	if (left > 0 && mailstream_read(stream->ms, first + len, left) != (ssize_t)left)
+		return report(stream, err);
+	stream->plain_in = conn_bytes_in(stream->conn) - len - left;
+	stream->plain_out = conn_bytes_out(stream->conn);
+	stream->deflater = deflater_new(stream->conn, first, len + left);
+	return 0;
+}
+
+void
+stream_count(const struct stream *stream, struct stream_counts *counts_r)
+{
+	const struct conn *conn = stream->conn;
+
+	*counts_r = (struct stream_counts){
+		.bytes_in = conn_bytes_in(conn),
+		.bytes_out = conn_bytes_out(conn),
+		.line_in = conn_bytes_in(conn),
+		.line_out = conn_bytes_out(conn),
+		.waited_ms = conn_waited_ms(conn),
+	};
+	if (stream->deflater == NULL)
+		return;
+	counts_r->bytes_in = stream->plain_in + deflater_bytes_in(stream->deflater);
+	counts_r->bytes_out = stream->plain_out + deflater_bytes_out(stream->deflater);
+}
+
 bool
 stream_readable(struct stream *stream, unsigned ms)
 {
-	return stream->ms->read_buffer_len > 0 || conn_wait_readable(stream->conn, ms);
+	if (stream->ms->read_buffer_len > 0)
+		return true;
+	return stream->deflater != NULL ? deflater_readable(stream->deflater, ms)
+					: conn_wait_readable(stream->conn, ms);
 }
 
 const struct conn *

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Buffers small writes until stream_flush() and small reads, 16 KiB each way; larger writes pass
  * through. One thread at a time. After the first error every call returns that error, except that
@@ -30,6 +31,20 @@ int stream_flush(struct stream *stream, struct err *err);
 /* The handshake after STARTTLS was granted. A byte that lies in any buffer was injected:
  * ERR_PROTOCOL. Nothing may be waiting to be flushed. */
 int stream_starttls(struct stream *stream, struct err *err);
+
+/* From here on both directions are DEFLATE (RFC 4978, zlib's fastest level). ahead: what the caller
+ * has read already beyond the server's OK; it and what lies in our buffers is the beginning of the
+ * compressed stream. Nothing may be waiting to be flushed. stream_flush() is then the only call that
+ * surely brings to the other side what was written. Once only. */
+int stream_compress(struct stream *stream, const void *ahead, size_t len, struct err *err);
+
+/* Of the link since it was opened. */
+struct stream_counts {
+	uint64_t bytes_in, bytes_out; /* as the protocol has them */
+	uint64_t line_in, line_out;   /* as they were sent, TLS not counted */
+	uint64_t waited_ms;           /* conn_waited_ms() */
+};
+void stream_count(const struct stream *stream, struct stream_counts *counts_r);
 
 /* True if stream_read() would return without waiting; waits up to ms for that. */
 bool stream_readable(struct stream *stream, unsigned ms);

@@ -12,9 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of a side's verify, security and auth: the numbers of net/endpoint.h, which this folder may not
+/* Of a side's verify, security, auth and compress: the numbers of net/endpoint.h, which this folder may not
  * include; src/users/test_csv.c holds them equal. */
 enum { OPTION_VERIFY_YES, OPTION_VERIFY_NO, OPTION_VERIFY_PIN };
+enum { OPTION_COMPRESS_AUTO, OPTION_COMPRESS_YES, OPTION_COMPRESS_NO };
 enum { OPTION_TLS, OPTION_STARTTLS, OPTION_CLEAR };
 enum {
 	OPTION_PLAIN,
@@ -39,6 +40,7 @@ struct profile_side { /* [source], [target] */
 	char *admin_user;
 	char *admin_password; /* as written: file:, env:, cmd:, ask, enc:, or plain */
 	unsigned timeout_s;   /* default 120 */
+	unsigned compress;    /* enum net_compress */
 	unsigned connections; /* most at once to this host, default 0 = 2 x jobs */
 };
 

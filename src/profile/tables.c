@@ -65,6 +65,13 @@ static const struct option_name auths[] = {
 	{ NULL, 0 },
 };
 
+static const struct option_name compressions[] = {
+	{ "auto", OPTION_COMPRESS_AUTO },
+	{ "yes", OPTION_COMPRESS_YES },
+	{ "no", OPTION_COMPRESS_NO },
+	{ NULL, 0 },
+};
+
 static const struct option_name user_sources[] = { { "csv", 0 }, { NULL, 0 } };
 
 static const struct option_name subscriptions[] = {
@@ -130,6 +137,9 @@ static const struct option side_options[] = {
 		.sample = "file:/root/.mailhaul/password" },
 	{ OPT_DURATION(struct profile_side, "timeout", timeout_s, SECOND_MS, "2m", SECOND_MS,
 		HOUR_MS, "how long to wait for an answer before the connection is given up") },
+	{ OPT_ENUM(struct profile_side, "compress", compress, compressions, "auto",
+		"COMPRESS=DEFLATE where the server offers it; auto: where the line turns out to be "
+		"slow and compression to be faster") },
 	{ OPT_UINT(struct profile_side, "connections", connections, "0", 0, 1000,
 		"the most connections at a time to this server; 0: two for each job") },
 	{ .name = NULL },

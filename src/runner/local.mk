@@ -29,5 +29,5 @@ src_runner_test_engine_local_SOURCES = src/runner/test_engine_local.c
 src_runner_test_engine_local_LDADD = src/runner/librunner.a src/report/libreport.a \
 	src/engine/libengine.a src/engine/ledger/libledger.a src/connector/libconnector.a \
 	src/users/libusers.a src/profile/libprofile.a src/net/libnet.a src/mail/libmail.a \
-	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	src/base/libbase.a $(ETPAN_LIBS) $(SSL_LIBS) $(ZLIB_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	$(INIPARSER_LIBS) -lpthread

@@ -144,6 +144,16 @@ made_up_snapshot(size_t rows)
 		row->items_done = i * 7;
 		row->bytes_per_s = (double)i / 4;
 	}
+	snapshot->line_count = 1;
+	snapshot->lines[0] = (struct snapshot_line){ .host = "mail.example",
+		.port = 993,
+		.source = true,
+		.state = "better",
+		.connections = 3,
+		.begun = 9,
+		.compressed = 5,
+		.bytes = UINT64_C(9007199254740993),
+		.line_bytes = 12 };
 	snapshot->work_count = rows;
 	memcpy(snapshot->work, snapshot->rows, sizeof snapshot->work);
 	return snapshot;

@@ -77,6 +77,18 @@ static const struct field row_fields[] = {
 	FIELD(snapshot_row, bytes_per_s, DOUBLE),
 };
 
+static const struct field line_fields[] = {
+	FIELD(snapshot_line, host, TEXT),
+	FIELD(snapshot_line, port, UNSIGNED),
+	FIELD(snapshot_line, source, BOOL),
+	FIELD(snapshot_line, state, TEXT),
+	FIELD(snapshot_line, connections, UNSIGNED),
+	FIELD(snapshot_line, begun, U64),
+	FIELD(snapshot_line, compressed, U64),
+	FIELD(snapshot_line, bytes, U64),
+	FIELD(snapshot_line, line_bytes, U64),
+};
+
 static const struct field totals_fields[] = {
 	FIELD_ENUM(snapshot_totals, state, RUN_ENDED),
 	FIELD(snapshot_totals, round, UNSIGNED),
@@ -363,6 +375,7 @@ json_t *
 wire_snapshot(const struct snapshot *snapshot, uint64_t first, uint64_t count)
 {
 	json_t *object = typed("snapshot"), *rows = json_array(), *work = json_array();
+	json_t *lines = json_array();
 	uint64_t at = snapshot->first_row, from = at;
 	bool any = false;
 
@@ -381,6 +394,10 @@ wire_snapshot(const struct snapshot *snapshot, uint64_t first, uint64_t count)
 	json_object_set_new(object, "first_row", json_integer((json_int_t)(any ? from : first)));
 	json_object_set_new(object, "rows", rows);
 	json_object_set_new(object, "work", work);
+	for (size_t i = 0; i < snapshot->line_count; i++)
+		json_array_append_new(
+			lines, put_fields(json_object(), &snapshot->lines[i], FIELDS(line_fields)));
+	json_object_set_new(object, "compression", lines);
 	return object;
 }
 
@@ -436,6 +453,23 @@ get_rows(const json_t *object, const char *name, struct snapshot_row *rows_r, si
 	return 0;
 }
 
+static int
+get_lines(const json_t *object, struct snapshot *snapshot_r, struct err *err)
+{
+	const json_t *lines = json_object_get(object, "compression"), *line;
+	size_t i;
+
+	if (!json_is_array(lines) || json_array_size(lines) > SNAPSHOT_LINES)
+		return err_set(err, ERR_PROTOCOL, "control socket: a snapshot with too many hosts");
+	json_array_foreach(lines, i, line)
+	{
+		if (get_fields(line, &snapshot_r->lines[i], FIELDS(line_fields), err) < 0)
+			return -1;
+	}
+	snapshot_r->line_count = json_array_size(lines);
+	return 0;
+}
+
 int
 wire_get_snapshot(const json_t *object, struct snapshot *snapshot_r, struct err *err)
 {
@@ -451,7 +485,9 @@ wire_get_snapshot(const json_t *object, struct snapshot *snapshot_r, struct err 
 		return -1;
 	if (get_rows(object, "rows", snapshot_r->rows, &snapshot_r->row_count, err) < 0)
 		return -1;
-	return get_rows(object, "work", snapshot_r->work, &snapshot_r->work_count, err);
+	if (get_rows(object, "work", snapshot_r->work, &snapshot_r->work_count, err) < 0)
+		return -1;
+	return get_lines(object, snapshot_r, err);
 }
 
 int

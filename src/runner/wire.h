@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#define WIRE_VERSION   1
+#define WIRE_VERSION   2
 #define WIRE_FRAME_MAX ((size_t)1 << 20) /* bytes of JSON in a frame */
 
 /* What the two sides say first. */

@@ -18,6 +18,10 @@
 #define TEXT(s) (s), sizeof(s) - 1
 
 /* The tables of profiles may not include net/, but hold its numbers: this test sees both. */
+_Static_assert((int)OPTION_COMPRESS_AUTO == (int)COMPRESS_AUTO &&
+		       (int)OPTION_COMPRESS_YES == (int)COMPRESS_YES &&
+		       (int)OPTION_COMPRESS_NO == (int)COMPRESS_NO,
+	"compress");
 _Static_assert((int)OPTION_TLS == (int)NET_TLS && (int)OPTION_STARTTLS == (int)NET_STARTTLS &&
 		       (int)OPTION_CLEAR == (int)NET_NONE,
 	"security");

@@ -13,6 +13,7 @@ from corpus.messages import START, padded
 from lib.account import read_path, state_of
 from lib.bench import Failure
 from lib.haul import Haul
+from standins.imapd import CAPABILITIES
 from standins.standin import Standin
 
 KINDS = "commit", "first-byte", "last-byte", "reply"
@@ -35,16 +36,18 @@ Row = namedtuple("Row", "state reason steps digest sent target_uid")
 CROWD = {"t%04d" % n: "secret" for n in range(1, 600)}  # target accounts, one a step
 
 
-def source_standin(bench):
+def source_standin(bench, capabilities=()):
     """The crash corpus with its NUL, bare line feeds, a message of no bytes and two over the
-    streaming limit, one of them with bare line feeds, as only a stand-in serves it."""
+    streaming limit, one of them with bare line feeds, as only a stand-in serves it.
+    capabilities: more of them."""
     folders = boxes.as_standin(boxes.crash_set())
     folders["INBOX"]["messages"].insert(7, {"data": base64.b64encode(b"").decode(), "flags": [],
                                             "date": START})
     rewritten = padded(52, 2 << 20).replace(b"\r\n", b"\n")
     folders["large"]["messages"].append({"data": base64.b64encode(rewritten).decode(), "flags": [],
                                          "date": START})
-    return Standin(bench, users={"ann": "secret"}, accounts={"ann": {"folders": folders}})
+    more = {"capabilities": CAPABILITIES + list(capabilities)} if capabilities else {}
+    return Standin(bench, users={"ann": "secret"}, accounts={"ann": {"folders": folders}}, **more)
 
 
 class Pairing:
@@ -55,13 +58,15 @@ class Pairing:
     ends        {"failed refused": 1}: the rows of the undisturbed run that have not simply landed
     unordered   folders that need not have the source's order: a message that is refused for a
                 reason nobody can see beforehand takes its batch behind those in flight
+    sides       options of both sides of the profile
     """
 
     def __init__(self, bench, source, target, make_user, via=None, run=None, ends=None,
-                 unordered=()):
+                 unordered=(), sides=None):
         self.bench, self.source, self.target = bench, source, target
         self.make_user, self.via = make_user, via or target
         self.options = dict(RUN, **(run or {}))
+        self.sides = sides
         self.mail = state_of(source, "ann")
         self.digests = {(path, m.uid): m.body.sha256 for path, folder in self.mail.items()
                         for m in folder.messages}
@@ -75,7 +80,8 @@ class Pairing:
         """A profile whose one user goes into a target account of its own."""
         name = self.make_user()
         rows = "user;password;target_user;target_password\nann;secret;%s;secret\n" % name
-        haul = Haul(self.bench, self.source, self.via, rows=rows, run=self.options)
+        haul = Haul(self.bench, self.source, self.via, rows=rows, run=self.options,
+                    source_options=self.sides, target_options=self.sides)
         haul.target_user = name
         return haul
 

@@ -11,6 +11,7 @@ from collections import Counter
 
 from hostile.stage import Case, Stage
 from lib.bench import Failure
+from standins.imapd import CAPABILITIES
 
 ACTIONS = "no", "bad", "bye", "stall"
 
@@ -47,7 +48,10 @@ OLD = {"capabilities": ["IMAP4REV1", "XLIST", "NAMESPACE", "UIDPLUS"],
 
 
 def rich():
-    return {}
+    """All that the connector makes use of."""
+    config = {"capabilities": CAPABILITIES + ["COMPRESS=DEFLATE"]}
+    return {"source": config, "target": config, "source_options": {"compress": "yes"},
+            "target_options": {"compress": "yes"}}
 
 
 def plain():

@@ -37,6 +37,7 @@ class Dovecot(Server):
     public      {'Team': 'lrs'}: a public namespace 'Public/' with these folders
     shared      True: a namespace 'shared/USER/'
     oauth2      URL of an introspection service: XOAUTH2 and OAUTHBEARER are offered
+    compress    True: COMPRESS=DEFLATE is offered
     settings    more lines for dovecot.conf
     """
 
@@ -46,7 +47,8 @@ class Dovecot(Server):
                  prefix="", special_use=None, quota=None, max_userip=50, capability=None,
                  keyword_length=None, fsync="never", plaintext=True, cert="good",
                  listescape=False, public=None, shared=False, oauth2=None,
-                 mechanisms="plain login cram-md5", settings="", start=True):
+                 mechanisms="plain login cram-md5", compress=False, settings="",
+                 start=True):
         super().__init__(bench, name)
         if not os.path.exists(BINARY):
             raise Skip("Dovecot is not installed")
@@ -216,6 +218,8 @@ userdb {{
             plugin += ["  quota = count:User quota", "  quota_vsizes = yes"]
             if o["quota"]:
                 plugin.append("  quota_rule = *:storage=" + o["quota"])
+        if o["compress"]:
+            imap_plugins.append("imap_zlib")
         if o["public"] or o["shared"]:
             plugins.append("acl")
             imap_plugins.append("imap_acl")

@@ -22,6 +22,7 @@ class Commands:
             "LOGOUT": (c.do_logout, "", ()), "ID": (c.do_id, "", ("ID",)),
             "STARTTLS": (c.do_starttls, "out", ("STARTTLS",)),
             "LOGIN": (c.do_login, "out", ()), "AUTHENTICATE": (c.do_authenticate, "out", ()),
+            "COMPRESS": (c.do_compress, "in", ("COMPRESS=DEFLATE",)),
             "ENABLE": (c.do_enable, "in", ("ENABLE",)),
             "NAMESPACE": (c.do_namespace, "in", ("NAMESPACE",)),
             "LIST": (c.do_list, "in", ()), "LSUB": (c.do_lsub, "in", ()),

@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import time
+import zlib
 
 from standins.imap_commands import Commands
 from standins.imap_parse import Args, Bad, Closed, Data, Refused
@@ -35,6 +36,7 @@ class Session(Commands):
         self.view, self.told = [], {}
         self.rule, self.held, self.muted = None, [], False
         self.enabled = set()
+        self.packer = self.unpacker = None  # after COMPRESS
 
     # --- bytes
 
@@ -49,6 +51,8 @@ class Session(Commands):
     def flush(self):
         data, self.out, self.out_size = b"".join(self.out), [], 0
         if data:
+            if self.packer:
+                data = self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH)
             try:
                 self.sock.sendall(data)
             except OSError:
@@ -64,7 +68,36 @@ class Session(Commands):
         if not data:
             raise Closed()
         self.server.count("received", len(data))
-        self.buffer += data
+        self.buffer += self.unpacked(data)
+
+    def unpacked(self, data):
+        if self.unpacker is None:
+            return data
+        try:
+            data = self.unpacker.decompress(data)
+        except zlib.error as problem:
+            self.violation(data, "no DEFLATE: %s" % problem)
+            raise Closed()
+        if self.unpacker.eof:
+            self.violation(data, "the compressed stream was ended")
+            raise Closed()
+        return data
+
+    def do_compress(self, tag, args):
+        """RFC 4978: what follows the line of the OK is compressed, in both directions."""
+        args.sp()
+        if args.atom().upper() != b"DEFLATE":
+            raise Bad("no such compression")
+        args.end()
+        if self.packer:
+            raise Refused("it is on already", "COMPRESSIONACTIVE")
+        if self.buffer:
+            self.violation(self.buffer, "bytes behind COMPRESS before its answer")
+            raise Closed()
+        self.tagged(tag, "OK", "", "compressed from here on")
+        self.flush()
+        self.packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+        self.unpacker = zlib.decompressobj(-15)
 
     def line(self, most=LINE_MOST):
         start = 0

@@ -4,6 +4,7 @@
   port, target_host, target_port, control
   delay_ms      each way
   rate          bytes a second, each way
+  hold          true: a sender is made to wait when 128 KiB are on their way, as by a real line
   strip         capabilities to take away (strip.py)
   after_death   a dead client's bytes that lie here go on to the server for so many seconds, in
                 small pieces, and the server's connection ends only then
@@ -30,6 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from standins.strip import Strip  # noqa: E402
 
 KEPT_MOST = 256 << 20  # bytes on their way in one direction
+HELD_MOST = 128 << 10  # the same with `hold`
 HEARD_MOST = 1 << 16  # of what a client sent first, for `heard`
 CHUNK = 1 << 18
 
@@ -65,12 +67,16 @@ class Way:
         if not data:
             return
         with self.turn:
-            while self.kept > KEPT_MOST and not self.link.over:
+            while self.kept > self.most() and not self.link.over:
                 self.turn.wait(0.1)
             self.queue.append((time.monotonic() + self.link.proxy.delay, data))
             self.kept += len(data)
             self.taken += len(data)
             self.turn.notify()
+
+    def most(self):
+        proxy = self.link.proxy
+        return HELD_MOST if proxy.config.get("hold") else KEPT_MOST
 
     def end(self):
         with self.turn:
@@ -104,6 +110,7 @@ class Way:
                             self.queue.appendleft((0, data[16384:]))
                             data = data[:16384]
                         self.kept -= len(data)
+                        self.turn.notify_all()
                         self.turn.notify_all()
                         return data
                     self.turn.wait(wait)

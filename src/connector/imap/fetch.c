@@ -500,7 +500,8 @@ start(struct session *s, const struct folder *folder, const struct uidset *set,
 	/* A new view of the folder, unless fetches of it are on their way. */
 	bool reuse = last != NULL && last->selection != NULL && last->selection == s->sent;
 
-	if (session_alive(s, err) != 0)
+	compress_look(s, true);
+	if (session_alive(s, err) != 0 || compress_at_rest(s, err) != 0)
 		return -1;
 	if (set->count > 0 && selection_send(s, folder, reuse, &selection, err) != 0)
 		return -1;
@@ -563,6 +564,7 @@ imap_fetch_next(struct session *s, struct message **message_r, struct err *err)
 	struct ready *ready;
 	int ret;
 
+	compress_look(s, false);
 	if (op == NULL)
 		return session_alive(s, err);
 	while (op->first == NULL && op->waiting > 0) {

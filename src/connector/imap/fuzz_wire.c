@@ -57,6 +57,25 @@ feed_nothing(void *owner, struct err *err)
 	return 0;
 }
 
+static int
+feed_compress(void *owner, const void *ahead, size_t len, struct err *err)
+{
+	struct feed *feed = owner;
+
+	(void)ahead;
+	(void)err;
+	feed->at -= len; /* the bytes mean the same: what is tested is the exchange */
+	return 0;
+}
+
+static void
+feed_count(void *owner, struct stream_counts *counts_r)
+{
+	const struct feed *feed = owner;
+
+	*counts_r = (struct stream_counts){ .bytes_in = feed->at, .line_in = feed->at };
+}
+
 static bool
 feed_readable(void *owner)
 {
@@ -257,7 +276,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.separator = "*" };
 	struct session_env env = { .stream_limit = 1000, .ring_bytes = 1 << 18 };
 	struct transport io = { feed_read, feed_write, feed_nothing, feed_readable, feed_nothing,
-		feed_describe, feed_close, &feed };
+		feed_compress, feed_count, feed_describe, feed_close, &feed };
 	struct session *s;
 
 	if (size < 2 || size > INPUT_MAX)
@@ -267,6 +286,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	env.pool = pool;
 	ep.secret = secret_new("p", 1);
 	ep.readonly = data[0] % 4 == 0 && (data[0] & 128) == 0;
+	if (data[0] & 32)
+		ep.compress = COMPRESS_YES;
 	if (data[0] & 64)
 		ep.auth = AUTH_PLAIN;
 	s = session_new(&ep, &env, &io);

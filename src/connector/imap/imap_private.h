@@ -18,6 +18,7 @@
 #include "connector/imap/codes.h"
 #include "connector/imap/imap.h"
 #include "connector/imap/wire.h"
+#include "net/stream.h"
 
 enum imap_limit {
 	COMMAND_LINE_MAX = 8000,   /* bytes of a command line we send (RFC 7162, 4) */
@@ -61,7 +62,8 @@ enum granted {
 	HAS_AUTH_XOAUTH2 = 1 << 20,
 	HAS_AUTH_OAUTHBEARER = 1 << 21,
 	HAS_ENABLE = 1 << 22,
-	HAS_QRESYNC = 1 << 23
+	HAS_QRESYNC = 1 << 23,
+	HAS_COMPRESS = 1 << 24 /* COMPRESS=DEFLATE */
 };
 
 /* Where bytes come from and go to: a connection, or a test's memory. */
@@ -71,6 +73,9 @@ struct transport {
 	int (*flush)(void *owner, struct err *err); /* all that was written is the kernel's */
 	bool (*readable)(void *owner);
 	int (*starttls)(void *owner, struct err *err);
+	/* From here on both directions are DEFLATE; ahead: what was read of it already. */
+	int (*compress)(void *owner, const void *ahead, size_t len, struct err *err);
+	void (*count)(void *owner, struct stream_counts *counts_r);
 	void (*describe)(void *owner, struct str *out);
 	void (*close)(void *owner, bool at_once); /* at_once: what is not sent yet never goes */
 	void *owner;
@@ -188,6 +193,17 @@ struct session {
 	bool enabling;         /* ENABLE QRESYNC was sent */
 	bool keywords_welcome; /* a PERMANENTFLAGS with \* was seen */
 
+	/* Compression, on or perhaps to come (compress.c). */
+	struct {
+		struct compression_part part;
+		bool begun;              /* the run's memory knows of this session */
+		bool wanted;             /* as soon as nothing is in flight */
+		bool busy;               /* since looked_ms something was */
+		struct gain_sample news; /* seen and not told */
+		struct stream_counts seen;
+		int64_t looked_ms, told_ms;
+	} press;
+
 	/* Answers being collected. */
 	struct listing *listing;
 	struct quota_answer *quota;
@@ -265,6 +281,17 @@ int session_greeting(struct session *s, struct err *err);
 
 /* login.c: all ways to log in. */
 int imap_login(struct session *s, struct err *err);
+
+/* compress.c */
+/* Right after the login: asks for compression where the profile or the run's memory say so. */
+int compress_login(struct session *s, struct err *err);
+/* At each call that sends (`starts`) or takes answers: what the link did since. */
+void compress_look(struct session *s, bool starts);
+/* True: there is a reason to start nothing more until all is answered. */
+bool compress_wants_rest(const struct session *s);
+/* If that was so, and nothing is in flight: turns it on. -1: the link is gone. */
+int compress_at_rest(struct session *s, struct err *err);
+void compress_end(struct session *s);
 
 /* listing.c: what LIST, LSUB, XLIST, STATUS and NAMESPACE answer. */
 struct listing {

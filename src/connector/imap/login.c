@@ -299,5 +299,7 @@ session_start(struct session *s, struct err *err)
 	if (ask_capability(s, err) != 0)
 		return -1;
 	s->logged_in = true;
+	if (compress_login(s, err) != 0)
+		return -1;
 	return ask_about(s, err);
 }

@@ -39,6 +39,7 @@ static const struct capability_row capability_rows[] = {
 	{ "SASL-IR", HAS_SASL_IR },                       /* RFC 4959 */
 	{ "STARTTLS", HAS_STARTTLS },                     /* RFC 9051, 6.2.1 */
 	{ "LOGINDISABLED", HAS_LOGINDISABLED },           /* RFC 9051, 6.2.3 */
+	{ "COMPRESS=DEFLATE", HAS_COMPRESS },             /* RFC 4978 */
 	{ "AUTH=PLAIN", HAS_AUTH_PLAIN },                 /* RFC 4616 */
 	{ "AUTH=CRAM-MD5", HAS_AUTH_CRAM_MD5 },           /* RFC 2195 */
 	{ "AUTH=XOAUTH2", HAS_AUTH_XOAUTH2 },             /* Google, Microsoft */

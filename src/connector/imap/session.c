@@ -62,6 +62,7 @@ session_free(struct session **session)
 	store_clear(s);
 	selections_clear(s);
 	namespaces_clear(s);
+	compress_end(s);
 	if (s->io.owner != NULL)
 		s->io.close(s->io.owner, s->dead);
 	wire_clear(&s->wire);
@@ -83,6 +84,7 @@ session_fail(struct session *s, const struct err *err)
 	s->dead = true;
 	s->dead_err = *err;
 	session_log(s, LOG_DEBUG, NULL, "connection given up: %s", err->text);
+	compress_end(s);
 	/* At once: what is still in our buffers must not be taken for commands. */
 	if (s->io.owner != NULL)
 		s->io.close(s->io.owner, true);
@@ -264,4 +266,5 @@ const struct connector imap_connector = {
 	.flags_set = imap_flags_set,
 	.quota = imap_quota,
 	.keepalive = imap_keepalive,
+	.wants_rest = compress_wants_rest,
 };

@@ -453,10 +453,13 @@ imap_store_start(struct session *s, struct batch **batch, struct err *err)
 	uint64_t small = small_bytes(*batch);
 	struct store_op *op;
 
+	compress_look(s, true);
 	if (session_alive(s, err) != 0)
 		return -1;
-	if (is_full(s, bytes, small))
+	if (is_full(s, bytes, small) || (s->store_first != NULL && compress_wants_rest(s)))
 		return 1;
+	if (compress_at_rest(s, err) != 0)
+		return -1;
 	op = xcalloc(1, sizeof(*op));
 	op->batch = *batch;
 	op->bytes = bytes;
@@ -511,6 +514,7 @@ imap_store_next(struct session *s, struct batch **batch_r, struct err *err)
 {
 	struct store_op *op = s->store_first;
 
+	compress_look(s, false);
 	if (op == NULL)
 		return 0;
 	if (s->dead && !s->death_told) {

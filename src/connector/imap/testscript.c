@@ -49,11 +49,33 @@ script_clear(struct script *script)
 {
 	str_clear(&script->out);
 	str_clear(&script->in);
+	if (script->packs)
+		(void)deflateEnd(&script->deflate);
+	if (script->unpacks)
+		(void)inflateEnd(&script->inflate);
+}
+
+/* Compresses what was said since `from`. */
+static void
+pack(struct script *script, size_t from)
+{
+	static unsigned char packed[1 << 20];
+
+	script->deflate.next_in = (const unsigned char *)script->in.data + from;
+	script->deflate.avail_in = (uInt)(script->in.len - from);
+	script->deflate.next_out = packed;
+	script->deflate.avail_out = sizeof(packed);
+	if (deflate(&script->deflate, Z_SYNC_FLUSH) != Z_OK || script->deflate.avail_in > 0)
+		BUG("too much said at once");
+	str_cut(&script->in, from);
+	str_add(&script->in, packed, sizeof(packed) - script->deflate.avail_out);
 }
 
 static void
 say(struct script *script, const char *text, bool whole)
 {
+	size_t from = script->in.len;
+
 	for (const char *p = text; *p != '\0'; p++) {
 		if (p[0] == '$' && p[1] >= '1' && p[1] <= '9') {
 			size_t n = (size_t)(p[1] - '1');
@@ -66,6 +88,8 @@ say(struct script *script, const char *text, bool whole)
 	}
 	if (whole)
 		str_adds(&script->in, "\r\n");
+	if (script->packs)
+		pack(script, from);
 }
 
 /* Takes the client's next line. False: it is not there, or not that one. */
@@ -113,15 +137,21 @@ advance(struct script *script)
 			return false;
 		line = script->lines[++script->at];
 	}
-	while (line != NULL && strchr("Ss", line[0]) != NULL) {
-		say(script, line + 2, line[0] == 'S');
+	while (line != NULL && strchr("SsZ", line[0]) != NULL) {
+		if (line[0] != 'Z')
+			say(script, line + 2, line[0] == 'S');
+		else if (deflateInit2(&script->deflate, 1, Z_DEFLATED, -15, 8,
+				 Z_DEFAULT_STRATEGY) != Z_OK)
+			BUG("zlib");
+		else
+			script->packs = true;
 		line = script->lines[++script->at];
 	}
 	return script->in_at < script->in.len;
 }
 
 static int
-script_read(void *owner, void *buf, size_t size, size_t *got_r, struct err *err)
+read_bytes(void *owner, void *buf, size_t size, size_t *got_r, struct err *err)
 {
 	struct script *script = owner;
 	size_t n;
@@ -150,6 +180,43 @@ script_read(void *owner, void *buf, size_t size, size_t *got_r, struct err *err)
 }
 
 static int
+script_read(void *owner, void *buf, size_t size, size_t *got_r, struct err *err)
+{
+	struct script *script = owner;
+	z_stream *z = &script->inflate;
+	char piece[1024];
+	size_t got;
+	int ret;
+
+	if (!script->unpacks)
+		return read_bytes(script, buf, size, got_r, err);
+	z->next_out = buf;
+	z->avail_out = (uInt)size;
+	for (;;) {
+		if (script->ahead_len > 0) {
+			z->next_in = (const unsigned char *)script->ahead;
+			z->avail_in = (uInt)script->ahead_len;
+			script->ahead_len = 0;
+		}
+		ret = inflate(z, Z_SYNC_FLUSH);
+		*got_r = size - z->avail_out;
+		if (ret != Z_OK && ret != Z_BUF_ERROR)
+			return err_set(err, ERR_PROTOCOL, "no DEFLATE");
+		if (*got_r > 0)
+			break;
+		if (read_bytes(script, piece, sizeof(piece), &got, err) != 0)
+			return -1;
+		memcpy(script->ahead, piece, got);
+		script->ahead_len = got;
+	}
+	/* Its input is in `piece` or `ahead`: what is left of it is kept. */
+	script->ahead_len = z->avail_in;
+	if (z->avail_in > 0)
+		memmove(script->ahead, z->next_in, z->avail_in);
+	return 0;
+}
+
+static int
 script_write(void *owner, const void *bytes, size_t len, struct err *err)
 {
 	struct script *script = owner;
@@ -172,7 +239,7 @@ script_readable(void *owner)
 {
 	const struct script *script = owner;
 
-	return script->in_at < script->in.len;
+	return script->in_at < script->in.len || script->ahead_len > 0;
 }
 
 static int
@@ -181,6 +248,29 @@ script_starttls(void *owner, struct err *err)
 	(void)owner;
 	(void)err;
 	return 0;
+}
+
+static int
+script_compress(void *owner, const void *ahead, size_t len, struct err *err)
+{
+	struct script *script = owner;
+
+	(void)err;
+	if (len > sizeof(script->ahead) || inflateInit2(&script->inflate, -15) != Z_OK)
+		BUG("too much ahead");
+	if (len > 0)
+		memcpy(script->ahead, ahead, len);
+	script->ahead_len = len;
+	script->unpacks = true;
+	return 0;
+}
+
+static void
+script_count(void *owner, struct stream_counts *counts_r)
+{
+	struct script *script = owner;
+
+	*counts_r = script->counts;
 }
 
 static void
@@ -208,6 +298,8 @@ script_transport(struct script *script)
 		.flush = script_flush,
 		.readable = script_readable,
 		.starttls = script_starttls,
+		.compress = script_compress,
+		.count = script_count,
 		.describe = script_describe,
 		.close = script_close,
 		.owner = script,

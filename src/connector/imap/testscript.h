@@ -4,11 +4,15 @@
 
 #include "connector/imap/imap_private.h"
 
+#define ZLIB_CONST
+#include <zlib.h>
+
 /* Lines of a script, in order:
  *   "C text"  the client's next line is a tag of its own and this text
  *   "= text"  the client's next line is this (a body, a continuation)
  *   "S text"  the server sends this and CRLF; $1 is the tag of the first C line, and so on
  *   "s text"  the same without CRLF
+ *   "Z"       what the server sends from here on is compressed; needs session->io.compress()
  * At its end the server closes. */
 struct script {
 	const char *const *lines;
@@ -19,10 +23,16 @@ struct script {
 	struct str out, in;
 	size_t in_at;
 	uint64_t given;
+	bool packs; /* the server compresses; `unpacks`: the client was told */
+	bool unpacks;
+	z_stream deflate, inflate;
+	char ahead[64 << 10]; /* what the client had read of it already */
+	size_t ahead_len;
 	char tags[40][16];
 	size_t tag_count;
 	char problem[400]; /* the client did not keep to the script */
 	bool closed, at_once;
+	struct stream_counts counts; /* what the link is said to have done; the test sets it */
 };
 
 /* What a list of lines ends with. */

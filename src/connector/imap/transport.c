@@ -34,6 +34,18 @@ net_starttls(void *owner, struct err *err)
 	return stream_starttls(owner, err);
 }
 
+static int
+net_compress(void *owner, const void *ahead, size_t len, struct err *err)
+{
+	return stream_compress(owner, ahead, len, err);
+}
+
+static void
+net_count(void *owner, struct stream_counts *counts_r)
+{
+	stream_count(owner, counts_r);
+}
+
 static void
 net_describe(void *owner, struct str *out)
 {
@@ -65,6 +77,8 @@ transport_open(const struct endpoint *ep, const struct session_env *env, struct 
 		.flush = net_flush,
 		.readable = net_readable,
 		.starttls = net_starttls,
+		.compress = net_compress,
+		.count = net_count,
 		.describe = net_describe,
 		.close = net_close,
 		.owner = stream,

@@ -34,6 +34,16 @@ wire_buffered(const struct wire *wire)
 	return wire->end - wire->pos;
 }
 
+const void *
+wire_take_ahead(struct wire *wire, size_t *len_r)
+{
+	const void *ahead = wire->buf + wire->pos;
+
+	*len_r = wire_buffered(wire);
+	wire->pos = wire->end;
+	return ahead;
+}
+
 static int
 fill(struct wire *wire, struct err *err)
 {

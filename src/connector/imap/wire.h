@@ -81,6 +81,8 @@ int wire_literal_skip(struct wire *wire, struct err *err);
 
 /* Bytes that have arrived and were not looked at. */
 size_t wire_buffered(const struct wire *wire);
+/* Takes them out; valid until the next call. Between two responses only. */
+const void *wire_take_ahead(struct wire *wire, size_t *len_r);
 
 /* A token as a number: the whole text, decimal. -1 when it is none or too large (no *err). */
 int wire_u32(const struct wire_token *token, uint32_t *value_r);
