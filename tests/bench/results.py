@@ -9,7 +9,9 @@ import time
 from collections import namedtuple
 from statistics import median
 
-from bench.programs import PEERS, PUMPS
+from bench.corpora import CORPORA
+from bench.programs import PEERS, PUMPS, Run
+from lib.bench import Failure
 
 # which: "copy", or "again" for a pass that finds nothing new; runs: programs.Run of each round
 Row = namedtuple("Row", "corpus count bytes rtt program which runs")
@@ -129,11 +131,14 @@ def mode(about):
     return "tls" if options["tls"] else "plain"
 
 
+def place(corpus):
+    return list(CORPORA).index(corpus) if corpus in CORPORA else len(CORPORA)
+
+
 def answers(rows, about):
     """(demand, corpus, rtt, figure, met) of each that was measured."""
     measured, found = Measured(rows), []
-    places = sorted({(r.corpus, r.rtt) for r in rows}, key=lambda p: (list(COPIES).index(p[0])
-                                                                    if p[0] in COPIES else 9, p[1]))
+    places = sorted({(r.corpus, r.rtt) for r in rows}, key=lambda p: (place(p[0]), p[1]))
     for demand in DEMANDS:
         if demand.modes is not None and mode(about) not in demand.modes:
             continue
@@ -171,18 +176,18 @@ def line(row, measured):
 
 def show(rows, notes, about):
     measured, options = Measured(rows), about["options"]
-    print("%s, commit %s; %s, %d cores, %.0f GB; load before %s; %s; %d rounds" % (
+    rounds = sorted({len(row.runs) for row in rows})
+    print("%s, commit %s; %s, %d cores, %.0f GB; load before %s; %s; %s rounds" % (
         about["date"], about["commit"], about["cpu"], about["cores"], about["memory_gb"],
         " ".join("%.1f" % n for n in about["load_before"]), ", ".join(about["versions"]),
-        options["times"]))
+        " or ".join(map(str, rounds))))
     print("target %s%s%s%s; a row is the median of its rounds; pump/x, peer/x: the best pump's and "
           "the best peer's time / this one's" % (
               options["target_store"], ", TLS" if options["tls"] else "", ", synced to a disk"
               if options["disk"] else "", ", without " + " ".join(options["strip"])
               if options["strip"] else ""))
     print(HEAD)
-    for row in sorted(rows, key=lambda r: (options["corpus"].index(r.corpus), r.rtt,
-                                           r.which == "again")):
+    for row in sorted(rows, key=lambda r: (place(r.corpus), r.rtt, r.which == "again")):
         print(line(row, measured))
     show_trips(measured)
     found = answers(rows, about)
@@ -193,7 +198,7 @@ def show(rows, notes, about):
     if found:
         print("%d of %d demands met" % (sum(f[-1] for f in found), len(found)))
     for note in notes:
-        print("arrived: " + note)
+        print("note: " + note)
 
 
 def show_trips(measured):
@@ -249,3 +254,20 @@ def write(path, rows, notes, about):
                          "at_least" if d.least else "at_most": d.limit, "met": met}
                         for d, corpus, rtt, figure, met in answers(rows, about)]}, f, indent=1)
         f.write("\n")
+
+
+def read(paths):
+    """(rows, notes, about) of several files of write(), which must be of one kind."""
+    rows, notes, first = {}, [], None
+    for path in paths:
+        with open(path) as f:
+            data = json.load(f)
+        first = first or data["about"]
+        if mode(data["about"]) != mode(first):
+            raise Failure("%s is %s, not %s" % (path, mode(data["about"]), mode(first)))
+        notes += [note for note in data["notes"] if note not in notes]
+        for raw in data["rows"]:
+            row = Row(**dict(raw, runs=[Run(**run) for run in raw["runs"]]))
+            rows.setdefault((row.corpus, row.rtt, row.program, row.which),
+                            row._replace(runs=[])).runs.extend(row.runs)
+    return list(rows.values()), notes, first
