@@ -55,10 +55,10 @@ CORPORA = {c.name: c for c in (
     Corpus("L", 1500, 520e6 / 6, 10, 1.5, users=6),
     Corpus("T", 60000, 36e6, 1, 0.2),
     Corpus("H", 300000, 180e6, 1, 0.2),
-    Corpus("U", 20000, 77e6, 40, 1.2, again_only=True, mail_of="M"),
-    Corpus("UU", 1000000, 600e6, 1, 0.2, store="mdbox", again_only=True),
+    Corpus("UM", 20000, 77e6, 40, 1.2, again_only=True, mail_of="M"),
+    Corpus("UT", 1000000, 600e6, 1, 0.2, store="mdbox", again_only=True),
 )}
-NAMES = {"U": ["U", "UU"]}  # what a name on the command line stands for, where not for itself
+NAMES = {"U": ["UM", "UT"]}  # what a name on the command line stands for, where not for itself
 
 
 def folder_paths(count):

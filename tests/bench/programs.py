@@ -1,4 +1,4 @@
-"""The programs that are timed, each started as an administrator would, and what a run of one cost."""
+"""The programs that are timed, each started as an administrator would; what a run of one cost."""
 
 import json
 import os
