@@ -1,7 +1,7 @@
 # doc/local.mk - manual pages and documents that are shipped.
 EXTRA_DIST += README ChangeLog doc/mailhaul.1.in doc/runner.md doc/report.md doc/engine.md \
 	doc/architecture.md doc/libraries.md doc/performance.md doc/testing.md \
-	tests/check-docs tests/bench/compress tests/bench/mbsync
+	tests/check-docs tests/bench/compress tests/bench/speed
 
 # The documents and the program say the same.
 UNIT_TESTS += tests/check-docs

@@ -21,35 +21,41 @@ struct manifest {
 	struct digest_sum *sum;
 	uint64_t items;
 	struct err *err;
+	/* Of the folder whose items are being written: what all their lines begin with and have. */
+	uint64_t folder;
+	char *head, *target; /* JSON members without braces */
+	struct str line;
 };
 
-static void
-add_hex(json_t *object, const char *key, const unsigned char digest[DIGEST_SIZE])
+static int
+put_text(struct manifest *manifest, const char *text, size_t len)
 {
-	static const unsigned char none[DIGEST_SIZE];
-	char hex[DIGEST_SIZE * 2 + 1];
+	digest_sum_add(manifest->sum, text, len);
+	if (fwrite(text, 1, len, manifest->out) != len)
+		return err_set(manifest->err, ERR_DISK, "the manifest cannot be written");
+	return 0;
+}
 
-	if (memcmp(digest, none, DIGEST_SIZE) == 0)
-		return;
-	report_hex(hex, digest);
-	json_object_set_new(object, key, json_string(hex));
+static char *
+dump(json_t *object)
+{
+	char *text = json_dumps(object, JSON_COMPACT);
+
+	json_decref(object);
+	return text;
 }
 
 static int
 put_line(struct manifest *manifest, json_t *object)
 {
-	char *text = json_dumps(object, JSON_COMPACT);
+	char *text = dump(object);
+	int ret;
 
-	json_decref(object);
 	if (text == NULL)
 		return err_set(manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
-	digest_sum_add(manifest->sum, text, strlen(text));
-	digest_sum_add(manifest->sum, "\n", 1);
-	fprintf(manifest->out, "%s\n", text);
+	ret = put_text(manifest, text, strlen(text));
 	free(text);
-	if (ferror(manifest->out))
-		return err_set(manifest->err, ERR_DISK, "the manifest cannot be written");
-	return 0;
+	return ret < 0 ? -1 : put_text(manifest, "\n", 1);
 }
 
 /* How a line is found again: folders may change their names. */
@@ -63,36 +69,6 @@ begin_line(const struct ledger_account *account, const struct ledger_folder *fol
 	report_json_text(line, "folder", folder->source_name);
 	report_json_number(line, "uidvalidity", folder->source_uidvalidity);
 	return line;
-}
-
-static void
-add_flags(json_t *line, const struct ledger_item *item)
-{
-	struct str flags;
-
-	str_init(&flags, 0);
-	flags_write(&flags, item->flags, item->keywords);
-	if (flags.len > 0)
-		report_json_text(line, "flags", str_get(&flags));
-	str_clear(&flags);
-}
-
-static void
-add_fate(json_t *line, const struct ledger_item *item)
-{
-	struct str steps;
-
-	report_json_text(line, "state", item_state_name(item->state));
-	if (item->reason != REASON_NONE)
-		report_json_text(line, "reason", reason_name(item->reason));
-	if (item->steps != 0) {
-		str_init(&steps, 0);
-		report_steps(&steps, item->steps);
-		report_json_text(line, "steps", str_get(&steps));
-		str_clear(&steps);
-	}
-	if (item->gone_round != 0)
-		report_json_number(line, "gone_round", item->gone_round);
 }
 
 static int
@@ -111,37 +87,168 @@ folder_line(struct manifest *manifest, const struct ledger_account *account,
 	return put_line(manifest, line);
 }
 
+/* The members of an object, without its braces. */
+static char *
+members(json_t *object)
+{
+	char *text = dump(object);
+	size_t len;
+
+	if (text == NULL)
+		return NULL;
+	len = strlen(text);
+	memmove(text, text + 1, len - 2);
+	text[len - 2] = '\0';
+	return text;
+}
+
+/* Lines of one folder have most in common, and there are millions of them: the common part is made
+ * once, by jansson, and the rest, which is numbers and words of ours, by hand. */
+static int
+begin_folder(struct manifest *manifest, const struct ledger_account *account,
+	const struct ledger_folder *folder)
+{
+	json_t *target;
+
+	if (manifest->head != NULL && manifest->folder == folder->id)
+		return 0;
+	free(manifest->head);
+	free(manifest->target);
+	target = json_object();
+	report_json_text(target, "target_account", account->target_user);
+	report_json_text(target, "target_folder", folder->target_name);
+	manifest->folder = folder->id;
+	manifest->head = members(begin_line(account, folder));
+	manifest->target = members(target);
+	if (manifest->head == NULL || manifest->target == NULL)
+		return err_set(manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
+	return 0;
+}
+
+static void
+add_member(struct str *line, const char *name, uint64_t number)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	str_adds(line, ",\"");
+	str_adds(line, name);
+	str_adds(line, "\":");
+	str_add(line, digits + at, sizeof(digits) - at);
+}
+
+/* A word of ours, or digits: nothing to be escaped. */
+static void
+add_word(struct str *line, const char *name, const char *word)
+{
+	str_adds(line, ",\"");
+	str_adds(line, name);
+	str_adds(line, "\":\"");
+	str_adds(line, word);
+	str_addc(line, '"');
+}
+
+static void
+add_digest(struct str *line, const char *name, const unsigned char digest[DIGEST_SIZE])
+{
+	static const unsigned char none[DIGEST_SIZE];
+	char hex[DIGEST_SIZE * 2 + 1];
+
+	if (memcmp(digest, none, DIGEST_SIZE) == 0)
+		return;
+	report_hex(hex, digest);
+	add_word(line, name, hex);
+}
+
+/* Keywords are a server's words. */
+static void
+add_flags(struct str *line, const struct ledger_item *item)
+{
+	struct str flags;
+	json_t *object;
+	char *text;
+
+	if (item->flags == 0 && item->keywords == NULL)
+		return;
+	str_init(&flags, 0);
+	flags_write(&flags, item->flags, item->keywords);
+	if (flags.len > 0) {
+		object = json_object();
+		report_json_text(object, "flags", str_get(&flags));
+		text = members(object);
+		str_addc(line, ',');
+		str_adds(line, text != NULL ? text : "\"flags\":null");
+		free(text);
+	}
+	str_clear(&flags);
+}
+
+static void
+add_fate(struct str *line, const struct ledger_item *item)
+{
+	struct str steps;
+
+	add_word(line, "state", item_state_name(item->state));
+	if (item->reason != REASON_NONE)
+		add_word(line, "reason", reason_name(item->reason));
+	if (item->steps != 0) {
+		str_init(&steps, 0);
+		report_steps(&steps, item->steps);
+		add_word(line, "steps", str_get(&steps));
+		str_clear(&steps);
+	}
+	if (item->gone_round != 0)
+		add_member(line, "gone_round", item->gone_round);
+}
+
+static void
+add_item(struct manifest *manifest, const struct ledger_folder *folder,
+	const struct ledger_item *item)
+{
+	struct str *line = &manifest->line;
+	char when[24];
+
+	add_member(line, "size", item->size);
+	add_digest(line, "sha256", item->digest);
+	add_digest(line, "sent_sha256", item->sent);
+	if (item->received != ITEM_DATE_NONE)
+		add_word(line, "received", clock_iso(when, sizeof when, item->received));
+	add_flags(line, item);
+	str_addc(line, ',');
+	str_adds(line, manifest->target);
+	if (item->target_uid != 0) {
+		add_member(line, "target_uidvalidity", folder->target_uidvalidity);
+		add_member(line, "target_uid", item->target_uid);
+	}
+	add_fate(line, item);
+}
+
 static int
 change_line(void *context, const struct ledger_account *account, const struct ledger_folder *folder,
 	uint32_t uid, const struct ledger_item *item)
 {
 	struct manifest *manifest = context;
-	json_t *line;
-	char when[24];
+	struct str *line = &manifest->line;
 
 	if (uid == 0)
 		return folder_line(manifest, account, folder);
+	if (begin_folder(manifest, account, folder) < 0)
+		return -1;
 	manifest->items++;
-	line = begin_line(account, folder);
-	report_json_number(line, "uid", uid);
-	if (item == NULL) { /* it will be tried again, or has gone into another folder's rows */
-		report_json_text(line, "state", "removed");
-		return put_line(manifest, line);
-	}
-	report_json_number(line, "size", item->size);
-	add_hex(line, "sha256", item->digest);
-	add_hex(line, "sent_sha256", item->sent);
-	if (item->received != ITEM_DATE_NONE)
-		report_json_text(line, "received", clock_iso(when, sizeof when, item->received));
-	add_flags(line, item);
-	report_json_text(line, "target_account", account->target_user);
-	report_json_text(line, "target_folder", folder->target_name);
-	if (item->target_uid != 0) {
-		report_json_number(line, "target_uidvalidity", folder->target_uidvalidity);
-		report_json_number(line, "target_uid", item->target_uid);
-	}
-	add_fate(line, item);
-	return put_line(manifest, line);
+	str_reset(line);
+	str_addc(line, '{');
+	str_adds(line, manifest->head);
+	add_member(line, "uid", uid);
+	if (item == NULL) /* it will be tried again, or has gone into another folder's rows */
+		add_word(line, "state", "removed");
+	else
+		add_item(manifest, folder, item);
+	str_adds(line, "}\n");
+	return put_text(manifest, line->data, line->len);
 }
 
 static int
@@ -187,6 +294,7 @@ report_manifest_chain(const struct report_source *source, FILE *out, struct repo
 	int ret;
 
 	manifest.sum = digest_sum_new();
+	str_init(&manifest.line, 0);
 	ret = first_line(&manifest, source);
 	if (ret == 0)
 		ret = ledger_each_change(
@@ -197,6 +305,9 @@ report_manifest_chain(const struct report_source *source, FILE *out, struct repo
 		ret = -1;
 	digest_sum_get(manifest.sum, digest);
 	digest_sum_free(&manifest.sum);
+	str_clear(&manifest.line);
+	free(manifest.head);
+	free(manifest.target);
 	report_hex(chain_r->sha256, digest);
 	if (ret < 0) {
 		*err = first;

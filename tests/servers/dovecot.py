@@ -31,6 +31,7 @@ class Dovecot(Server):
     capability  what is advertised instead ('IMAP4rev1 ID NAMESPACE'); hides only
     keyword_length  longest keyword it takes (mail_max_keyword_length)
     fsync       never, optimized, always
+    mail_dir    where the accounts lie; not given: in the server's own directory
     plaintext   False: no LOGIN before TLS; it then listens on 127.0.0.2 (see `host`)
     cert        good, expired, wrong-host
     listescape  any character may be in a folder's name
@@ -47,7 +48,7 @@ class Dovecot(Server):
                  prefix="", special_use=None, quota=None, max_userip=50, capability=None,
                  keyword_length=None, fsync="never", plaintext=True, cert="good",
                  listescape=False, public=None, shared=False, oauth2=None,
-                 mechanisms="plain login cram-md5", compress=False, settings="",
+                 mechanisms="plain login cram-md5", compress=False, settings="", mail_dir=None,
                  start=True):
         super().__init__(bench, name)
         if not os.path.exists(BINARY):
@@ -63,9 +64,10 @@ class Dovecot(Server):
                                                                             os.getgid())
         self.conf = os.path.join(self.dir, "dovecot.conf")
         self.cert, self.key = self.take_cert(cert)
-        for sub in "mail", "public":
-            os.mkdir(os.path.join(self.dir, sub))
-            self.give(os.path.join(self.dir, sub))
+        self.mail_dir = mail_dir or os.path.join(self.dir, "mail")
+        for place in self.mail_dir, os.path.join(self.dir, "public"):
+            os.makedirs(place, exist_ok=True)
+            self.give(place)
         self.give(self.dir)
         for user, secret in (users or {}).items():
             self.add_user(user, *((secret,) if isinstance(secret, str) else secret))
@@ -83,7 +85,7 @@ class Dovecot(Server):
             os.chown(path, self.uid, self.gid)
 
     def home(self, user):
-        return os.path.join(self.dir, "mail", user)
+        return os.path.join(self.mail_dir, user)
 
     def add_user(self, user, password, extra=""):
         """Can log in when this returns."""
@@ -233,7 +235,7 @@ userdb {{
             lines += ["namespace shared {", "  type = shared", "  separator = " + o["separator"],
                       "  prefix = shared{0}%%u{0}".format(o["separator"]),
                       "  location = " + LOCATIONS[o["store"]].replace(
-                          "~/", "%s/mail/%%%%u/" % self.dir, 1).replace("%%%%", "%%"),
+                          "~/", "%s/%%%%u/" % self.mail_dir, 1).replace("%%%%", "%%"),
                       "  subscriptions = no", "  list = children", "}"]
         if o["listescape"]:
             plugins.append("listescape")

@@ -1,0 +1,1 @@
+"""Programs that time mailhaul beside others, and the tools they need."""
