@@ -182,10 +182,10 @@ struct session {
 	/* Compression, on or perhaps to come (compress.c). */
 	struct {
 		struct compression_part part;
-		bool begun;               /* the run's memory knows of this session */
-		bool wanted;              /* as soon as nothing is in flight */
-		bool busy;                /* since looked_ms something was */
-		struct gain_sample news;  /* seen and not told */
+		bool begun;              /* the run's memory knows of this session */
+		bool wanted;             /* as soon as nothing is in flight */
+		bool busy;               /* since looked_ms something was */
+		struct gain_sample news; /* seen and not told */
 		struct stream_counts seen;
 		int64_t looked_ms, told_ms;
 	} press;
