@@ -28,14 +28,14 @@ struct endpoint {
 	const char *ca_file; /* extra trust anchors (PEM), or NULL: the system's */
 	unsigned tls_min;    /* 10, 11, 12, 13 */
 	enum net_auth auth;
-	const char *user;      /* whose mailbox */
-	const char *login;     /* who logs in (the admin), or NULL: the user */
-	const char *separator; /* AUTH_MASTER: "*" */
-	struct secret *secret; /* password or token of who logs in; borrowed */
-	unsigned timeout_ms;   /* of each wait for the other side */
+	const char *user;           /* whose mailbox */
+	const char *login;          /* who logs in (the admin), or NULL: the user */
+	const char *separator;      /* AUTH_MASTER: "*" */
+	struct secret *secret;      /* password or token of who logs in; borrowed */
+	unsigned timeout_ms;        /* of each wait for the other side */
 	enum net_compress compress; /* after the login, where the server offers it */
-	bool readonly;         /* a source: nothing that writes is ever sent */
-	bool trace;            /* protocol trace to the log, secrets removed */
+	bool readonly;              /* a source: nothing that writes is ever sent */
+	bool trace;                 /* protocol trace to the log, secrets removed */
 };
 
 #endif

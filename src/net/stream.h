@@ -34,8 +34,8 @@ int stream_starttls(struct stream *stream, struct err *err);
 
 /* From here on both directions are DEFLATE (RFC 4978, zlib's fastest level). ahead: what the caller
  * has read already beyond the server's OK; it and what lies in our buffers is the beginning of the
- * compressed stream. Nothing may be waiting to be flushed. stream_flush() is then the only call that
- * surely brings to the other side what was written. Once only. */
+ * compressed stream. Nothing may be waiting to be flushed. stream_flush() is then the only call
+ * that surely brings to the other side what was written. Once only. */
 int stream_compress(struct stream *stream, const void *ahead, size_t len, struct err *err);
 
 /* Of the link since it was opened. */

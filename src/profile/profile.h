@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of a side's verify, security, auth and compress: the numbers of net/endpoint.h, which this folder may not
- * include; src/users/test_csv.c holds them equal. */
+/* Of a side's verify, security, auth and compress: the numbers of net/endpoint.h, which this folder
+ * may not include; src/users/test_csv.c holds them equal. */
 enum { OPTION_VERIFY_YES, OPTION_VERIFY_NO, OPTION_VERIFY_PIN };
 enum { OPTION_COMPRESS_AUTO, OPTION_COMPRESS_YES, OPTION_COMPRESS_NO };
 enum { OPTION_TLS, OPTION_STARTTLS, OPTION_CLEAR };
