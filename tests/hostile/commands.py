@@ -11,12 +11,14 @@ from collections import Counter
 
 from hostile.stage import Case, Stage
 from lib.bench import Failure
+from standins.imapd import CAPABILITIES, CHANGES
 
 ACTIONS = "no", "bad", "bye", "stall"
 
 # Commands that ask for this or that, by their arguments, as commands of their own.
 KINDS = {
-    "UID FETCH": {"scan": ["*RFC822.SIZE)"], "body": ["*BODY.PEEK*"]},
+    "UID FETCH": {"scan": ["*RFC822.SIZE)"], "body": ["*BODY.PEEK*"],
+                  "flags": ["*(UID FLAGS)", "*MODSEQ)"], "changes": ["*CHANGEDSINCE*"]},
     "LIST": {"folders": ['* "[*]"', "*SUBSCRIBED*"], "ids": ["*MAILBOXID*"],
              "delimiter": ['* ""']},
 }
@@ -47,7 +49,8 @@ OLD = {"capabilities": ["IMAP4REV1", "XLIST", "NAMESPACE", "UIDPLUS"],
 
 
 def rich():
-    return {}
+    more = {"capabilities": CAPABILITIES + CHANGES}
+    return {"source": more, "target": more}
 
 
 def plain():
@@ -71,12 +74,14 @@ ONCE = [
     (ANY + r"CAPABILITY \d no", ("failed", "refused")),
     (ANY + r"LIST folders \d no", ("failed", "refused")),  # done without ids or a delimiter
     (ANY + r"(SUBSCRIBE|UID STORE) \d (no|bad)", ("done with remarks", None)),
-    (ANY + r"UID FETCH scan \d no", ("failed", "refused")),  # a body is asked for again
+    (ANY + r"UID FETCH (scan|flags) \d no", ("failed", "refused")),  # a body is asked for again
 ]
 ALWAYS = [
     (ANY + r"GREETING always (no|bad)", ("failed", "protocol")),
     (ANY + r"(AUTHENTICATE|LOGIN) always (no|bad)", ("failed", "auth")),
     (ANY + r"(CAPABILITY|LIST folders|UID FETCH scan) always no", ("failed", "refused")),
+    (r"\w+ source UID FETCH changes always (no|bad)", ("done", None)),  # all is read instead
+    (r"\w+ target UID FETCH flags always no", ("failed", "refused")),
     (ANY + r"(CAPABILITY|LIST folders|UID FETCH \w+|STARTTLS) always bad", ("failed", "bad")),
     (r"\w+ source UID FETCH body always no", ("done with remarks", None)),  # of each message
     (ANY + r"STARTTLS always no", ("failed", "tls")),
