@@ -74,7 +74,9 @@ struct work_folder {
 	uint32_t known_width;
 	uint64_t missing;    /* that the server told as gone, and the ledger had as there */
 	uint64_t new_listed; /* from row.seen.uidnext on */
-	bool strange;        /* what was told is not what the ledger knows */
+	/* Of those that the list of folders counted: were listed, above and below that UID. */
+	uint64_t counted_new, counted_known;
+	bool strange; /* what was told is not what the ledger knows */
 
 	uint32_t scan_uid; /* next to scan; 0 = nothing to scan */
 	uint32_t scan_end; /* the last UID there is, as the server tells */

@@ -617,6 +617,7 @@ go_through_known(struct work_folder *wf, enum look_known how)
 					       : (uint64_t)seen->uidnext * aim / seen->messages;
 
 	wf->known_how = how;
+	wf->counted_known = 0;
 	wf->known_uid = seen->uidnext > 1 ? 1 : 0;
 	wf->known_width = width < 1 ? 1 : width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
 }
@@ -654,6 +655,23 @@ window_ended(struct reader *r, struct work_folder *wf)
 		folder_answered(r, wf);
 }
 
+static void
+count_listed(const struct op *op)
+{
+	struct work_folder *wf = op->folder;
+
+	for (size_t i = 0; i < op->scanned_count; i++) {
+		bool counted = op->scanned[i].uid < wf->source.uidnext;
+
+		if (op->scanned[i].uid < wf->row.seen.uidnext) {
+			wf->counted_known += counted;
+		} else {
+			wf->new_listed++;
+			wf->counted_new += counted;
+		}
+	}
+}
+
 static int
 end_scan(struct reader *r, struct op *op, struct err *err)
 {
@@ -671,8 +689,8 @@ end_scan(struct reader *r, struct op *op, struct err *err)
 		merge_list(r, op);
 	else
 		ret = merge_window(r, op, changes, err);
-	if (op->kind == OP_SCAN && op->set.ranges[0].first >= op->folder->row.seen.uidnext)
-		op->folder->new_listed += op->scanned_count;
+	if (op->kind != OP_CHANGES)
+		count_listed(op);
 	if (ret < 0) {
 		work_free(changes);
 		return -1;

@@ -87,6 +87,18 @@ modseq_of(const struct work_folder *wf)
 	return wf->look == LOOK_CHANGES ? wf->row.seen.modseq : 0;
 }
 
+/* As many messages as the list of folders counted have been listed since, or are known to be there:
+ * no answer got lost on the way, and none of them has gone meanwhile. */
+static bool
+adds_up(const struct work_folder *wf)
+{
+	uint64_t known = wf->counted_known;
+
+	if (wf->look == LOOK_CHANGES && wf->known_how != KNOWN_UIDS)
+		known = wf->row.seen.messages - wf->missing;
+	return known + wf->counted_new == wf->source.messages;
+}
+
 void
 seen_keep(struct job *job)
 {
@@ -99,7 +111,7 @@ seen_keep(struct job *job)
 			.settings = settings_of(job),
 		};
 		if (wf->look == LOOK_NOTHING || !wf->scanned || wf->err.code != ERR_NONE ||
-			(wf->source.flags & FOLDER_STATUS) == 0)
+			(wf->source.flags & FOLDER_STATUS) == 0 || !adds_up(wf))
 			continue;
 		ledger_folder_seen(job->ledger, wf->row.id, &seen);
 	}

@@ -11,13 +11,14 @@ from collections import Counter
 
 from hostile.stage import Case, Stage
 from lib.bench import Failure
-from standins.imapd import CAPABILITIES
+from standins.imapd import CAPABILITIES, CHANGES
 
 ACTIONS = "no", "bad", "bye", "stall"
 
 # Commands that ask for this or that, by their arguments, as commands of their own.
 KINDS = {
-    "UID FETCH": {"scan": ["*RFC822.SIZE)"], "body": ["*BODY.PEEK*"], "uids": ["* (UID)"]},
+    "UID FETCH": {"scan": ["*RFC822.SIZE)"], "body": ["*BODY.PEEK*"], "uids": ["* (UID)"],
+                  "flags": ["*(UID FLAGS)", "*MODSEQ)"], "changes": ["*CHANGEDSINCE*"]},
     "LIST": {"folders": ['* "[*]"', "*SUBSCRIBED*"], "ids": ["*MAILBOXID*"],
              "delimiter": ['* ""']},
 }
@@ -49,7 +50,7 @@ OLD = {"capabilities": ["IMAP4REV1", "XLIST", "NAMESPACE", "UIDPLUS"],
 
 def rich():
     """All that the connector makes use of."""
-    config = {"capabilities": CAPABILITIES + ["COMPRESS=DEFLATE"]}
+    config = {"capabilities": CAPABILITIES + CHANGES + ["COMPRESS=DEFLATE"]}
     return {"source": config, "target": config, "source_options": {"compress": "yes"},
             "target_options": {"compress": "yes"}}
 
@@ -75,13 +76,16 @@ ONCE = [
     (ANY + r"CAPABILITY \d no", ("failed", "refused")),
     (ANY + r"LIST folders \d no", ("failed", "refused")),  # done without ids or a delimiter
     (ANY + r"(SUBSCRIBE|UID STORE) \d (no|bad)", ("done with remarks", None)),
-    (ANY + r"UID FETCH (scan|uids) \d no", ("failed", "refused")),  # a body is asked for again
+    # a body is asked for again
+    (ANY + r"UID FETCH (scan|uids|flags) \d no", ("failed", "refused")),
 ]
 ALWAYS = [
     (ANY + r"GREETING always (no|bad)", ("failed", "protocol")),
     (ANY + r"(AUTHENTICATE|LOGIN) always (no|bad)", ("failed", "auth")),
     (ANY + r"(CAPABILITY|LIST folders|UID FETCH (scan|uids)) always no", ("failed", "refused")),
     (ANY + r"UID FETCH uids always \w+", ("done", None)),  # the next attempt scans
+    (r"\w+ source UID FETCH changes always (no|bad)", ("done", None)),  # all is read instead
+    (r"\w+ target UID FETCH flags always no", ("failed", "refused")),
     (ANY + r"(CAPABILITY|LIST folders|UID FETCH \w+|STARTTLS) always bad", ("failed", "bad")),
     (r"\w+ source UID FETCH body always no", ("done with remarks", None)),  # of each message
     (ANY + r"STARTTLS always no", ("failed", "tls")),

@@ -92,7 +92,8 @@ class Commands:
             names.append(args.atom().upper().decode())
         if not names:
             raise Bad("ENABLE what?")
-        new = [n for n in names if n in self.server.config.get("enable", ())]
+        new = [n for n in names if n in self.server.config.get("enable", ()) or
+               n in ("CONDSTORE", "QRESYNC") and self.has(n)]
         self.enabled |= set(new)
         self.say(b"* ENABLED" + "".join(" " + n for n in new).encode() + b"\r\n")
         self.done(tag)
@@ -216,7 +217,8 @@ class Commands:
     def status_items(self):
         return STATUS_ITEMS | ({"SIZE"} if self.has("STATUS=SIZE") else set()) | (
             {"MAILBOXID"} if self.has("OBJECTID") else set()) | (
-            {"APPENDLIMIT"} if self.has("APPENDLIMIT") else set())
+            {"APPENDLIMIT"} if self.has("APPENDLIMIT") else set()) | (
+            {"HIGHESTMODSEQ"} if self.has("CONDSTORE") else set())
 
     def status_row(self, folder, items):
         values = []
@@ -230,6 +232,7 @@ class Commands:
                 "UNSEEN": lambda f: b"%d" % sum("\\Seen" not in m.flags for m in f.messages),
                 "SIZE": lambda f: b"%d" % sum(m.size for m in f.messages),
                 "MAILBOXID": lambda f: b"(%s)" % f.id.encode(),
+                "HIGHESTMODSEQ": lambda f: b"%d" % f.highest(),
                 "APPENDLIMIT": lambda f: b"%d" % self.store.content.get("max_size", 1 << 31),
             }[item](folder)))
         self.say(b"* STATUS " + self.name_out(folder.name) + b" (" + b" ".join(values) + b")\r\n")
@@ -364,6 +367,8 @@ class Commands:
     def open_folder(self, tag, args, readonly):
         args.sp()
         name = self.mailbox(args)
+        if self.has("CONDSTORE"):
+            args.skip(b" (CONDSTORE)")
         args.end()
         if self.folder is not None and self.has("QRESYNC"):
             self.say(b"* OK [CLOSED] closed\r\n")
@@ -384,6 +389,8 @@ class Commands:
                     b"OK [UIDNEXT %d] next" % folder.uidnext]
             if not self.server.config.get("no_permanentflags"):
                 rows.append(b"OK [PERMANENTFLAGS (%s)] kept" % permanent.encode("latin-1"))
+            if self.has("CONDSTORE"):
+                rows.append(b"OK [HIGHESTMODSEQ %d] highest" % folder.highest())
             if self.has("OBJECTID"):
                 rows.append(b"OK [MAILBOXID (%s)] id" % folder.id.encode())
         for row in rows:
@@ -453,11 +460,14 @@ class Commands:
         text = args.set()
         args.sp()
         items = self.fetch_items(args)
+        since = self.changed_since(args, text)
         args.end()
         if uid and "UID" not in items:
             items.insert(0, "UID")
         missing, counted = False, 0
         for at, message in self.chosen(text, uid):
+            if since is not None and message.modseq <= since:
+                continue
             if message.gone:
                 missing = True
                 continue
@@ -468,6 +478,22 @@ class Commands:
             self.tagged(tag, "NO", "EXPUNGEISSUED", "some messages no longer exist")
         else:
             self.done(tag, expunges=uid)
+
+    def changed_since(self, args, text):
+        """The modifiers of a UID FETCH; tells what has vanished, where that is asked for."""
+        if not self.has("CONDSTORE") or not args.skip(b" (CHANGEDSINCE "):
+            return None
+        since = args.number()
+        if args.skip(b" VANISHED"):
+            if "QRESYNC" not in self.enabled:
+                raise Bad("QRESYNC is not enabled")
+            with self.store.lock:
+                gone = {uid for uid, modseq in self.folder.vanished if modseq > since}
+            uids = sorted(in_set(text, sorted(gone), 0)) if gone else ()
+            if uids:
+                self.say(b"* VANISHED (EARLIER) %s\r\n" % b",".join(b"%d" % u for u in uids))
+        args.need(b")")
+        return since
 
     def fetch_items(self, args):
         if not args.skip(b"("):
@@ -483,6 +509,10 @@ class Commands:
         for word in b"UID", b"FLAGS", b"INTERNALDATE", b"RFC822.SIZE":
             if args.skip(word):
                 return word.decode()
+        if args.skip(b"MODSEQ"):
+            if not self.has("CONDSTORE"):
+                raise Bad("CONDSTORE is not offered")
+            return "MODSEQ"
         if args.skip(b"EMAILID"):
             if not self.has("OBJECTID"):
                 raise Bad("OBJECTID is not offered")
@@ -543,6 +573,7 @@ class Commands:
             "INTERNALDATE": lambda: b'"%s"' % message.internal_date().encode(),
             "RFC822.SIZE": lambda: b"%d" % (
                 message.size + self.server.config.get("size_off", 0)),
+            "MODSEQ": lambda: b"(%d)" % message.modseq,
             "EMAILID": lambda: b"(M%s)" % str(message.uid).encode(),
         }[item]())
         return None
@@ -604,6 +635,10 @@ class Commands:
     def store_flags(self, tag, args, uid):
         args.sp()
         text = args.set()
+        unchanged = None
+        if self.has("CONDSTORE") and args.skip(b" (UNCHANGEDSINCE "):
+            unchanged = args.number()
+            args.need(b")")
         args.sp()
         how = "+" if args.skip(b"+") else "-" if args.skip(b"-") else "="
         args.need(b"FLAGS")
@@ -612,16 +647,21 @@ class Commands:
         flags = args.flags() if args.peek(b"(") else [args.take(FLAG, "flag")]
         args.end()
         self.writable()
+        modified = []
         with self.store.lock:
             for at, message in self.chosen(text, uid):
                 if message.gone:
+                    continue
+                if unchanged is not None and message.modseq > unchanged:
+                    modified.append(message.uid if uid else at)
                     continue
                 self.store.store_flags(message, how, flags)
                 self.told[message] = message.revision
                 if not silent:
                     self.say(b"* %d FETCH (%sFLAGS (%s))\r\n" % (
                         at, b"UID %d " % message.uid if uid else b"", self.flags_out(message)))
-        self.done(tag, expunges=uid)
+        code = "MODIFIED " + ",".join(map(str, modified)) if modified else ""
+        self.done(tag, code=code, expunges=uid)
 
     def do_expunge(self, tag, args):
         args.end()

@@ -19,11 +19,14 @@ def flag_name(flag):
     return NAMED.get(flag.lower(), flag.decode("latin-1"))
 
 
+modseqs = itertools.count(2)  # one for all folders: each change has a larger one
+
+
 class Message:
     """body: bytes, or None where only `size`, `head` and `sha256` are kept, or it is made up."""
 
     __slots__ = ("uid", "flags", "date", "raw_date", "body", "size", "head", "sha256", "seed",
-                 "revision", "gone")
+                 "revision", "modseq", "gone")
 
     def __init__(self, uid, body, flags=(), date=0, raw_date=None, size=None, seed=None, head=b"",
                  sha256=""):
@@ -31,7 +34,7 @@ class Message:
         self.raw_date = raw_date
         self.size = len(body) if body is not None else size
         self.seed, self.head, self.sha256 = seed, head, sha256
-        self.revision, self.gone = 0, False
+        self.revision, self.modseq, self.gone = 0, next(modseqs), False
 
     def internal_date(self):
         return self.raw_date if self.raw_date is not None else format_date(self.date)
@@ -66,6 +69,7 @@ class Folder:
         self.name, self.uidvalidity, self.uidnext = name, uidvalidity, 1
         self.selectable, self.use = selectable, use
         self.messages = []
+        self.vanished = []  # (UID, mod-sequence)
         self.id = "F%d" % next(Folder.numbers)
 
     def add(self, message):
@@ -74,9 +78,13 @@ class Folder:
         self.messages.append(message)
         return message
 
+    def highest(self):
+        return max([1] + [m.modseq for m in self.messages] + [n for _, n in self.vanished])
+
     def expunge(self, gone):
         for message in gone:
             message.gone = True
+            self.vanished.append((message.uid, next(modseqs)))
         self.messages = [m for m in self.messages if not m.gone]
 
 
@@ -266,6 +274,7 @@ class Store:
         else:
             message.flags = names
         message.revision += 1
+        message.modseq = next(modseqs)
 
     def permanent(self):
         allowed = self.config.get("keywords")

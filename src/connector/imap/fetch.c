@@ -362,8 +362,15 @@ fetch_done(struct session *s, const struct command *command, enum reply_status s
 	struct err err = { 0 };
 	enum err_code code = refusal_code(REFUSED_FOLDER, resp);
 
-	(void)s;
 	op->waiting--;
+	/* What it said until now was taken for news of the folder before: it is lost, and more may
+	 * be out of order. */
+	if (op->selection->state == SELECTION_SENT) {
+		err_set(&err, ERR_PROTOCOL, "the server answered UID FETCH before it opened %s",
+			op->folder->key);
+		session_fail(s, &err);
+		return;
+	}
 	/* Expunged by someone else meanwhile: those just do not come. */
 	if (status == REPLY_OK || (status == REPLY_NO && code == ERR_VANISHED && op->since == NULL))
 		return;
