@@ -122,7 +122,8 @@ test_login(void)
 		script_init(&script, c->lines);
 		io = script_transport(&script);
 		s = session_new(&ep, &ends.env, &io);
-		CHECK_INT(session_start(s, &err), c->want == ERR_NONE ? 0 : -1);
+		CHECK_INT(session_start(s, &err) == 0 ? session_about(s, &err) : -1,
+			c->want == ERR_NONE ? 0 : -1);
 		if (err.code != c->want || script.problem[0] != '\0')
 			printf("case: %s (%s)\n", c->name, err.text);
 		CHECK_STR(err_name(err.code), err_name(c->want));
@@ -155,6 +156,7 @@ test_starttls_forgets(void)
 	io = script_transport(&script);
 	s = session_new(&ep, &ends.env, &io);
 	CHECK_INT(session_start(s, &err), 0);
+	CHECK_INT(session_about(s, &err), 0);
 	CHECK_STR(script.problem, "");
 	CHECK_INT(s->namespace_count, 1);
 	CHECK_STR(s->namespaces[0].prefix, "");

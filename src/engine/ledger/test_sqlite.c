@@ -214,7 +214,28 @@ damaged_rows(void)
 	}
 }
 
-/* Every page but the first is overwritten: an error, never rows that are not there. */
+/* The page where the tree of a table begins. */
+static off_t
+root_page(const char *path, const char *table)
+{
+	sqlite3_stmt *stmt = NULL;
+	sqlite3 *handle = NULL;
+	off_t page = 0;
+
+	CHECK_INT(sqlite3_open(path, &handle), SQLITE_OK);
+	CHECK_INT(sqlite3_prepare_v2(handle, "SELECT rootpage FROM sqlite_master WHERE name = ?1",
+			  -1, &stmt, NULL),
+		SQLITE_OK);
+	sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC);
+	CHECK_INT(sqlite3_step(stmt), SQLITE_ROW);
+	page = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(handle);
+	return page;
+}
+
+/* Pages are overwritten, that of the items and then all but the first: an error, never rows that
+ * are not there. */
 static void
 damaged_pages(void)
 {
@@ -230,12 +251,16 @@ damaged_pages(void)
 	make_folder(f.ledger, 1, "INBOX");
 	ledger_items_put(f.ledger, 1, &row, 1);
 	CHECK_OK(ledger_close(&f.ledger, &err));
-	CHECK_INT(stat(f.place.path, &st), 0);
-	for (off_t at = sizeof(noise); at < st.st_size; at += (off_t)sizeof(noise))
-		write_file(f.place.path, noise, sizeof(noise), at);
+	write_file(f.place.path, noise, sizeof(noise),
+		(root_page(f.place.path, "item") - 1) * (off_t)sizeof(noise));
 	CHECK_OK(ledger_open(f.place.path, NULL, LEDGER_READ, &f.ledger, &err));
 	CHECK_FAILS(ledger_items(f.ledger, 1, 1, 9, 0, &rows, &count, &err), ERR_LEDGER, "damaged");
 	CHECK_OK(ledger_close(&f.ledger, &err));
+	CHECK_INT(stat(f.place.path, &st), 0);
+	for (off_t at = sizeof(noise); at < st.st_size; at += (off_t)sizeof(noise))
+		write_file(f.place.path, noise, sizeof(noise), at);
+	CHECK_FAILS(ledger_open(f.place.path, NULL, LEDGER_READ, &f.ledger, &err), ERR_LEDGER,
+		"damaged");
 	CHECK_FAILS(ledger_open(f.place.path, &test_binding, LEDGER_WRITE, &f.ledger, &err),
 		ERR_LEDGER, "damaged");
 	place_remove(&f.place);
