@@ -41,6 +41,13 @@ static const struct {
 	{ "goodbye", COMPRESS_YES, LINES(LOGGED_IN, "C COMPRESS DEFLATE", "S * BYE no"), ERR_BYE },
 };
 
+/* With all that is asked after it. */
+static int
+log_in(struct session *s, struct err *err)
+{
+	return session_start(s, err) == 0 ? session_about(s, err) : -1;
+}
+
 static void
 test_login(void)
 {
@@ -58,7 +65,7 @@ test_login(void)
 			script.chunk = chunk;
 			io = script_transport(&script);
 			s = session_new(&ep, &ends.env, &io);
-			CHECK_INT(session_start(s, &err), cases[i].want == ERR_NONE ? 0 : -1);
+			CHECK_INT(log_in(s, &err), cases[i].want == ERR_NONE ? 0 : -1);
 			if (err.code != cases[i].want || script.problem[0] != '\0')
 				printf("case: %s (%s)\n", cases[i].name, err.text);
 			CHECK_STR(err_name(err.code), err_name(cases[i].want));
@@ -91,7 +98,7 @@ test_cut(void)
 		script.eof_at = at;
 		io = script_transport(&script);
 		s = session_new(&ep, &ends.env, &io);
-		ret = session_start(s, &err);
+		ret = log_in(s, &err);
 		if (at == 0)
 			whole = script.given;
 		if (at == 0 || at == whole)
