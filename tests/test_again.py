@@ -15,6 +15,7 @@ from lib.haul import Haul
 from lib.imap import Client
 from lib.numbers import content, flags_of, numbered, report_text
 from lib.testing import check, check_equal, check_in, test
+from lib.world import World
 from servers.cyrus import Cyrus
 from servers.dovecot import Dovecot
 from standins.standin import Proxy
@@ -255,6 +256,22 @@ def test_killed_in_a_pass(bench):
     haul.must_chain()
     haul.run()
     check_equal(reading(haul), [], "asked in the end")
+
+
+@test(timeout=60)
+def test_vanished_by_mistake(bench):
+    """A message that the source listed, and then neither gave nor listed, is looked for again though
+    no number has changed."""
+    world = World(bench, each=4, run={"flag_changes": "no"})
+    for args, times in ("*BODY.PEEK*", 2), ("*RFC822.SIZE)", 1):
+        world.source.control("rule", rule={"command": "UID FETCH", "args": args, "folder": "INBOX",
+                                           "action": "ok", "times": times})
+    world.call("run", "PROFILE")
+    check_equal([r["n"] for r in world.haul.sql(
+        "SELECT count(*) AS n FROM item WHERE state = 6")], [4], "vanished")
+    check_equal(world.messages(), {"u1": 2}, "messages after the first round")
+    world.call("run", "PROFILE")
+    check_equal(world.messages(), {"u1": 6}, "messages after the second round")
 
 
 def of_one(bench, **run):

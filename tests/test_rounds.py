@@ -262,7 +262,8 @@ class Held:
                                                          self.haul.debug_log()))
 
 
-BUSY = [Box("INBOX", [large(n) for n in range(1, 31)], True)] + [
+# INBOX is more than all that lies between the two servers can hold.
+BUSY = [Box("INBOX", [large(n) for n in range(1, 91)], True)] + [
     Box("F%d" % k, numbered(100 * k, 6)) for k in range(1, 7)]
 
 

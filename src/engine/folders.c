@@ -536,8 +536,8 @@ prepare_writing(struct prepare *p, struct err *err)
 		job->folders[i].fresh = is_fresh(p, &job->folders[i].source);
 	}
 	reader_new(job);
-	/* An account without a past: nothing else is asked of its source. */
-	if (p->row_count == 0 && reader_ahead(job, err) < 0)
+	/* An account without a past: nothing else is asked of its source. In vain once at most. */
+	if (p->row_count == 0 && job->account->tries == 0 && reader_ahead(job, err) < 0)
 		return err_context(err, "source");
 	if (make_missing(p, err) < 0)
 		return -1;

@@ -76,7 +76,9 @@ struct work_folder {
 	uint64_t new_listed; /* from row.seen.uidnext on */
 	/* Of those that the list of folders counted: were listed, above and below that UID. */
 	uint64_t counted_new, counted_known;
-	bool strange; /* what was told is not what the ledger knows */
+	bool some_vanished; /* listed, asked for and not given: looked for again in the next round
+			     */
+	bool strange;       /* what was told is not what the ledger knows */
 
 	uint32_t scan_uid; /* next to scan; 0 = nothing to scan */
 	uint32_t scan_end; /* the last UID there is, as the server tells */

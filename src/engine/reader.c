@@ -36,6 +36,7 @@
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCHES_IN_FLIGHT  16u
 #define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
+#define SPARSE_MOST        2u   /* UIDs for each message, so that ranges hold what they should */
 #define SIZE_IS_WRONG      4 /* times: what a server's estimate is not; less is fetched and seen */
 #define HOLD_UP_MS         (10 * 60 * 1000) /* a writer that takes nothing for so long */
 #define KEEPALIVE_MS       60000u
@@ -631,6 +632,15 @@ some_are_missing(const struct work_folder *wf)
 	       (uint64_t)wf->source.messages + wf->missing;
 }
 
+/* Not every UID since then was told of, and no deletion was: what is missing may be new and not
+ * told while a known one has gone, so that the counts agree. */
+static bool
+has_holes(const struct work_folder *wf)
+{
+	return wf->missing == 0 && wf->source.uidnext > wf->row.seen.uidnext &&
+	       wf->counted_new < wf->source.uidnext - wf->row.seen.uidnext;
+}
+
 /* All that was asked has been answered: is there more to ask? */
 static void
 folder_answered(struct reader *r, struct work_folder *wf)
@@ -641,7 +651,7 @@ folder_answered(struct reader *r, struct work_folder *wf)
 		wf->look = LOOK_ALL;
 		go_through_known(wf, KNOWN_SCAN);
 	} else if (wf->look == LOOK_CHANGES && wf->known_how != KNOWN_UIDS &&
-		   some_are_missing(wf)) {
+		   (some_are_missing(wf) || has_holes(wf))) {
 		go_through_known(wf, KNOWN_UIDS);
 	}
 	if (wf->known_uid == 0)
@@ -986,6 +996,8 @@ end_missing(struct reader *r, struct op *op, const struct err *refused)
 		put_missing(r, op, ITEM_FAILED, refused->code, refused->text);
 		return;
 	}
+	if (op->set.count > 0)
+		op->folder->some_vanished = true;
 	put_missing(r, op, ITEM_VANISHED, ERR_VANISHED, "");
 	uidset_clear(&op->set);
 	for (size_t i = 0; i < op->scanned_count; i++)
@@ -1067,8 +1079,10 @@ static void
 end_at_once(struct reader *r, struct op *op, const struct err *refused)
 {
 	r->fetches--;
-	if (refused->code != ERR_NONE)
+	if (refused->code != ERR_NONE) {
 		op->folder->at_once_failed = true;
+		op->folder->at_once_uid = 0;
+	}
 }
 
 /* This server, or this folder, does not tell of changes after all. */
@@ -1156,9 +1170,10 @@ may_come_at_once(struct job *job, const struct work_folder *wf)
 	const struct profile_run *run = job->run;
 	const struct folder *f = &wf->source;
 
-	return wf->fresh && (f->flags & FOLDER_STATUS) != 0 && f->uidnext > 1 && f->messages > 0 &&
-	       run->since == INT64_MIN && run->before == INT64_MAX && run->max_size == 0 &&
-	       none_is_too_large(job, f) && !job_takes_any_care(job, f->key);
+	return wf->fresh && (f->flags & FOLDER_STATUS) != 0 && f->uidnext > 1 &&
+	       f->uidnext - 1 <= (uint64_t)SPARSE_MOST * f->messages && run->since == INT64_MIN &&
+	       run->before == INT64_MAX && run->max_size == 0 && none_is_too_large(job, f) &&
+	       !job_takes_any_care(job, f->key);
 }
 
 static void
@@ -1177,6 +1192,7 @@ begin_at_once(struct work_folder *wf)
 	}
 	if (bytes > FETCH_SET_BYTES) {
 		messages = messages * FETCH_SET_BYTES / bytes;
+		messages = messages > 0 ? messages : 1;
 		bytes = FETCH_SET_BYTES;
 	}
 	width = width * messages / f->messages;

@@ -94,6 +94,8 @@ adds_up(const struct work_folder *wf)
 {
 	uint64_t known = wf->counted_known;
 
+	if (wf->some_vanished)
+		return false;
 	if (wf->look == LOOK_CHANGES && wf->known_how != KNOWN_UIDS)
 		known = wf->row.seen.messages - wf->missing;
 	return known + wf->counted_new == wf->source.messages;
