@@ -10,9 +10,9 @@ import os
 import subprocess
 import time
 
-from lib.bench import Failure, Skip
-from lib.haul import Haul
-from lib.testing import check, check_equal, mailhaul_binary, test
+from lib.bench import Failure
+from lib.haul import Haul, plain_binary
+from lib.testing import check, check_equal, test
 from servers.dovecot import Dovecot
 from standins import made_up
 from standins.standin import Standin
@@ -21,20 +21,6 @@ MIB = 1 << 20
 LIMIT = 64 * MIB
 KEEP = 1 << 20  # bytes of a message above which the target keeps its digest only
 FREE = 100 * MIB  # in the state directory
-
-
-def plain_binary():
-    path = os.environ.get("MAILHAUL_PLAIN")
-    if path:
-        return os.path.abspath(path)
-    path = mailhaul_binary()
-    with open(path, "rb") as f:
-        data = f.read()
-    for mark, name in (b"__asan_init", "address"), (b"__tsan_init", "thread"):
-        if mark in data:
-            raise Skip("%s sanitizer in %s; MAILHAUL_PLAIN may name a build without" % (name,
-                                                                                       path))
-    return path
 
 
 class State:

@@ -54,7 +54,8 @@ src_connector_imap_fuzz_wire_SOURCES = src/connector/imap/fuzz_wire.c
 src_connector_imap_fuzz_wire_LDADD = $(CONNECTOR_TEST_LIBS)
 EXTRA_DIST += doc/connector.md doc/imap-quirks.md src/connector/imap/fuzz_wire.dict tests/fuzz/wire/fetch tests/fuzz/wire/ring \
 	tests/fuzz/wire/list tests/fuzz/wire/xlist tests/fuzz/wire/store tests/fuzz/wire/login \
-	tests/fuzz/wire/plain tests/fuzz/wire/compress tests/fuzz/wire/flood
+	tests/fuzz/wire/plain tests/fuzz/wire/compress tests/fuzz/wire/flood \
+	tests/fuzz/wire/changes tests/fuzz/wire/modified
 
 check_PROGRAMS += src/connector/imap/test_compress
 UNIT_TESTS += src/connector/imap/test_compress

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 
 from lib.account import must_equal, state_of
-from lib.bench import Failure, tail, wait_for
+from lib.bench import Failure, Skip, tail, wait_for
 from lib.testing import mailhaul_binary
 
 FAST = {"settle_wait": "300ms"}
@@ -18,6 +18,21 @@ FLAGS = {"\\Seen": 1, "\\Answered": 2, "\\Flagged": 4, "\\Deleted": 8, "\\Draft"
 
 def flag_bits(row):
     return sum(FLAGS.get(flag, 0) for flag in row.get("flags", "").split())
+
+
+def plain_binary():
+    """One whose memory is the program's own."""
+    path = os.environ.get("MAILHAUL_PLAIN")
+    if path:
+        return os.path.abspath(path)
+    path = mailhaul_binary()
+    with open(path, "rb") as f:
+        data = f.read()
+    for mark, name in (b"__asan_init", "address"), (b"__tsan_init", "thread"):
+        if mark in data:
+            raise Skip("%s sanitizer in %s; MAILHAUL_PLAIN may name a build without" % (name,
+                                                                                       path))
+    return path
 
 
 class Haul:

@@ -232,7 +232,7 @@ class Commands:
                 "UNSEEN": lambda f: b"%d" % sum("\\Seen" not in m.flags for m in f.messages),
                 "SIZE": lambda f: b"%d" % sum(m.size for m in f.messages),
                 "MAILBOXID": lambda f: b"(%s)" % f.id.encode(),
-                "HIGHESTMODSEQ": lambda f: b"%d" % f.highest(),
+                "HIGHESTMODSEQ": lambda f: b"%d" % f.modseq,
                 "APPENDLIMIT": lambda f: b"%d" % self.store.content.get("max_size", 1 << 31),
             }[item](folder)))
         self.say(b"* STATUS " + self.name_out(folder.name) + b" (" + b" ".join(values) + b")\r\n")
@@ -390,7 +390,7 @@ class Commands:
             if not self.server.config.get("no_permanentflags"):
                 rows.append(b"OK [PERMANENTFLAGS (%s)] kept" % permanent.encode("latin-1"))
             if self.has("CONDSTORE"):
-                rows.append(b"OK [HIGHESTMODSEQ %d] highest" % folder.highest())
+                rows.append(b"OK [HIGHESTMODSEQ %d] highest" % folder.modseq)
             if self.has("OBJECTID"):
                 rows.append(b"OK [MAILBOXID (%s)] id" % folder.id.encode())
         for row in rows:

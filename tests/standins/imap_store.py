@@ -19,14 +19,11 @@ def flag_name(flag):
     return NAMED.get(flag.lower(), flag.decode("latin-1"))
 
 
-modseqs = itertools.count(2)  # one for all folders: each change has a larger one
-
-
 class Message:
     """body: bytes, or None where only `size`, `head` and `sha256` are kept, or it is made up."""
 
     __slots__ = ("uid", "flags", "date", "raw_date", "body", "size", "head", "sha256", "seed",
-                 "revision", "modseq", "gone")
+                 "revision", "folder", "modseq", "gone")
 
     def __init__(self, uid, body, flags=(), date=0, raw_date=None, size=None, seed=None, head=b"",
                  sha256=""):
@@ -34,7 +31,8 @@ class Message:
         self.raw_date = raw_date
         self.size = len(body) if body is not None else size
         self.seed, self.head, self.sha256 = seed, head, sha256
-        self.revision, self.modseq, self.gone = 0, next(modseqs), False
+        self.revision, self.gone = 0, False
+        self.folder, self.modseq = None, 0
 
     def internal_date(self):
         return self.raw_date if self.raw_date is not None else format_date(self.date)
@@ -69,6 +67,7 @@ class Folder:
         self.name, self.uidvalidity, self.uidnext = name, uidvalidity, 1
         self.selectable, self.use = selectable, use
         self.messages = []
+        self.modseq = 1  # the highest
         self.vanished = []  # (UID, mod-sequence)
         self.id = "F%d" % next(Folder.numbers)
 
@@ -76,15 +75,19 @@ class Folder:
         message.uid = self.uidnext
         self.uidnext += 1
         self.messages.append(message)
+        message.folder = self
+        self.touch(message)
         return message
 
-    def highest(self):
-        return max([1] + [m.modseq for m in self.messages] + [n for _, n in self.vanished])
+    def touch(self, message):
+        self.modseq += 1
+        message.modseq = self.modseq
 
     def expunge(self, gone):
         for message in gone:
             message.gone = True
-            self.vanished.append((message.uid, next(modseqs)))
+            self.touch(message)
+            self.vanished.append((message.uid, message.modseq))
         self.messages = [m for m in self.messages if not m.gone]
 
 
@@ -274,7 +277,7 @@ class Store:
         else:
             message.flags = names
         message.revision += 1
-        message.modseq = next(modseqs)
+        message.folder.touch(message)
 
     def permanent(self):
         allowed = self.config.get("keywords")
