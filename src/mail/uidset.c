@@ -176,6 +176,17 @@ read_uid(const char *p, const char *end, uint32_t *uid_r)
 	return p;
 }
 
+/* "7" or "7:9". */
+static const char *
+read_range(const char *p, const char *end, uint32_t *first_r, uint32_t *last_r)
+{
+	p = read_uid(p, end, first_r);
+	if (p == NULL)
+		return NULL;
+	*last_r = *first_r;
+	return p < end && *p == ':' ? read_uid(p + 1, end, last_r) : p;
+}
+
 int
 uidset_parse(struct uidset *set, const char *text, size_t len, size_t max)
 {
@@ -184,15 +195,9 @@ uidset_parse(struct uidset *set, const char *text, size_t len, size_t max)
 	for (size_t count = 0; count < max; count++) {
 		uint32_t first, last;
 
-		p = read_uid(p, end, &first);
+		p = read_range(p, end, &first, &last);
 		if (p == NULL)
 			return -1;
-		last = first;
-		if (p < end && *p == ':') {
-			p = read_uid(p + 1, end, &last);
-			if (p == NULL)
-				return -1;
-		}
 		uidset_add(set, first, last);
 		if (p == end)
 			return 0;
@@ -211,15 +216,9 @@ uidset_expand(const char *text, size_t len, uint32_t *uids, size_t max)
 	for (;;) {
 		uint32_t first, last;
 
-		p = read_uid(p, end, &first);
+		p = read_range(p, end, &first, &last);
 		if (p == NULL)
 			return -1;
-		last = first;
-		if (p < end && *p == ':') {
-			p = read_uid(p + 1, end, &last);
-			if (p == NULL)
-				return -1;
-		}
 		if (first > last) {
 			uint32_t swap = first;
 

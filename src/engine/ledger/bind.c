@@ -16,39 +16,6 @@
 
 #include "base/banned.h"
 
-/* What the ledger was made with; NULL where it was not noted. */
-static int
-meta_get(struct db *db, const char *key, char **value_r, struct err *err)
-{
-	static const char sql[] = "SELECT value FROM meta WHERE key = ?1";
-	sqlite3_stmt *stmt;
-	int ret;
-
-	*value_r = NULL;
-	if (db_prepare(db, sql, &stmt, err) < 0)
-		return -1;
-	bind_text(stmt, 1, key);
-	ret = db_step(db, stmt, err);
-	if (ret == 1) {
-		*value_r = column_strdup(stmt, 0);
-		sqlite3_reset(stmt);
-	}
-	return ret < 0 ? -1 : 0;
-}
-
-static int
-meta_put(struct db *db, const char *key, const char *value, struct err *err)
-{
-	static const char sql[] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)";
-	sqlite3_stmt *stmt;
-
-	if (db_prepare(db, sql, &stmt, err) < 0)
-		return -1;
-	bind_text(stmt, 1, key);
-	bind_text(stmt, 2, value);
-	return db_run(db, stmt, err);
-}
-
 static int
 rebound_event(struct db *db, uint64_t account, const char *what, const char *was, const char *now,
 	struct err *err)

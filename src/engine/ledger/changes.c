@@ -260,21 +260,13 @@ ledger_each_change(struct ledger *ledger, ledger_change_fn *fn, void *context, u
 static int
 read_value(struct db *db, const char *key, char *value_r, size_t size, struct err *err)
 {
-	static const char sql[] = "SELECT value FROM meta WHERE key = ?1";
-	sqlite3_stmt *stmt;
-	int ret;
+	char *value;
 
-	if (db_prepare(db, sql, &stmt, err) < 0)
+	if (meta_get(db, key, &value, err) < 0)
 		return -1;
-	bind_text(stmt, 1, key);
-	ret = db_step(db, stmt, err);
-	if (ret == 1) {
-		const unsigned char *text = sqlite3_column_text(stmt, 0);
-
-		snprintf(value_r, size, "%s", text != NULL ? (const char *)text : "");
-		sqlite3_reset(stmt);
-	}
-	return ret < 0 ? -1 : 0;
+	snprintf(value_r, size, "%s", value != NULL ? value : "");
+	free(value);
+	return 0;
 }
 
 int
@@ -300,19 +292,6 @@ struct done {
 };
 
 static int
-write_value(struct db *db, const char *key, const char *value, struct err *err)
-{
-	static const char sql[] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)";
-	sqlite3_stmt *stmt;
-
-	if (db_prepare(db, sql, &stmt, err) < 0)
-		return -1;
-	bind_text(stmt, 1, key);
-	bind_text(stmt, 2, value);
-	return db_run(db, stmt, err);
-}
-
-static int
 apply_done(struct ledger *ledger, struct op *op, struct err *err)
 {
 	static const char sql[] = "DELETE FROM change WHERE stamp <= ?1";
@@ -320,8 +299,8 @@ apply_done(struct ledger *ledger, struct op *op, struct err *err)
 	struct db *db = &ledger->db;
 	sqlite3_stmt *stmt;
 
-	if (write_value(db, "manifest name", done->manifest->name, err) < 0 ||
-		write_value(db, "manifest sha256", done->manifest->sha256, err) < 0 ||
+	if (meta_put(db, "manifest name", done->manifest->name, err) < 0 ||
+		meta_put(db, "manifest sha256", done->manifest->sha256, err) < 0 ||
 		db_prepare(db, sql, &stmt, err) < 0)
 		return -1;
 	bind_u64(stmt, 1, done->up_to);

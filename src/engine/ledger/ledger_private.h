@@ -49,6 +49,9 @@ int db_prepare(struct db *db, const char *sql, sqlite3_stmt **stmt_r, struct err
 int db_step(struct db *db, sqlite3_stmt *stmt, struct err *err);
 /* Steps to the end, ignoring rows. */
 int db_run(struct db *db, sqlite3_stmt *stmt, struct err *err);
+/* A value of the table meta; *value_r, the caller's, is NULL where it was not noted. */
+int meta_get(struct db *db, const char *key, char **value_r, struct err *err);
+int meta_put(struct db *db, const char *key, const char *value, struct err *err);
 /* The first column of the first row; fallback where there is none or it is NULL. */
 int db_number(struct db *db, const char *sql, int64_t fallback, int64_t *value_r, struct err *err);
 

@@ -565,10 +565,11 @@ each_folders(struct each *each, uint64_t account, const struct ledger_folder *af
 	return ret;
 }
 
-int
-account_read(struct ledger *ledger, uint64_t id, struct ledger_account *account_r, struct err *err)
+/* The row of that id; without it the ledger is damaged, as `missing` says. */
+static int
+read_one(struct ledger *ledger, const char *sql, uint64_t id, row_fn *fn, const char *missing,
+	void *row_r, struct err *err)
 {
-	static const char sql[] = "SELECT " ROW_ACCOUNT_COLUMNS " FROM account WHERE id = ?1";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	int ret;
@@ -580,10 +581,10 @@ account_read(struct ledger *ledger, uint64_t id, struct ledger_account *account_
 		bind_u64(stmt, 1, id);
 		ret = db_step(db, stmt, err);
 		if (ret == 0)
-			ret = db_damaged(db, "a folder without an account", err);
+			ret = db_damaged(db, missing, err);
 	}
 	if (ret == 1) {
-		ret = row_account(db, stmt, account_r, err);
+		ret = fn(db, stmt, row_r, err);
 		sqlite3_reset(stmt);
 	}
 	ledger_return(ledger, &db);
@@ -591,29 +592,21 @@ account_read(struct ledger *ledger, uint64_t id, struct ledger_account *account_
 }
 
 int
+account_read(struct ledger *ledger, uint64_t id, struct ledger_account *account_r, struct err *err)
+{
+	static const char sql[] = "SELECT " ROW_ACCOUNT_COLUMNS " FROM account WHERE id = ?1";
+
+	return read_one(ledger, sql, id, account_fn, "a folder without an account", account_r, err);
+}
+
+int
 folder_read(struct ledger *ledger, uint64_t id, struct ledger_folder *folder_r, struct err *err)
 {
 	static const char sql[] =
 		"SELECT " ROW_FOLDER_COLUMNS " FROM " ROW_FOLDER_TABLES " WHERE folder.id = ?1";
-	sqlite3_stmt *stmt;
-	struct db *db;
-	int ret;
 
-	if (ledger_borrow(ledger, &db, err) < 0)
-		return -1;
-	ret = db_prepare(db, sql, &stmt, err);
-	if (ret == 0) {
-		bind_u64(stmt, 1, id);
-		ret = db_step(db, stmt, err);
-		if (ret == 0)
-			ret = db_damaged(db, "a change of a folder that is not there", err);
-	}
-	if (ret == 1) {
-		ret = row_folder(db, stmt, folder_r, err);
-		sqlite3_reset(stmt);
-	}
-	ledger_return(ledger, &db);
-	return ret;
+	return read_one(ledger, sql, id, folder_fn, "a change of a folder that is not there",
+		folder_r, err);
 }
 
 static int
