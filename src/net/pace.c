@@ -403,6 +403,33 @@ pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpo
 	return -1;
 }
 
+static bool
+is_idle_enough(const struct pace *pace, const struct host *host, unsigned need)
+{
+	return queue_head(host) == NULL && has_room(pace, host, need) && host->given_up == NULL &&
+	       host->refused == 0 && clock_ms() >= host->not_before;
+}
+
+bool
+pace_try_enter2(struct pace *pace, const struct endpoint *source, const struct endpoint *target)
+{
+	struct host *from, *to;
+	unsigned need;
+	bool ret;
+
+	pthread_mutex_lock(&pace->lock);
+	from = host_get(pace, source->host, source->port);
+	to = host_get(pace, target->host, target->port);
+	need = from == to ? 2 : 1;
+	ret = is_idle_enough(pace, from, need) && is_idle_enough(pace, to, need);
+	if (ret) {
+		from->used += need;
+		to->used += from == to ? 0 : need;
+	}
+	pthread_mutex_unlock(&pace->lock);
+	return ret;
+}
+
 void
 pace_leave2(struct pace *pace, const struct endpoint *source, const struct endpoint *target)
 {

@@ -36,6 +36,10 @@ void pace_leave(struct pace *pace, const char *host, unsigned port);
 int pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpoint *target,
 	const struct cancel *cancel, struct err *err);
 void pace_leave2(struct pace *pace, const struct endpoint *source, const struct endpoint *target);
+/* Further slots for a job that holds some: of both hosts, at once or not at all. Not while another
+ * account waits for one of them, or a back-off lasts. True: both are held until pace_leave2(). */
+bool pace_try_enter2(
+	struct pace *pace, const struct endpoint *source, const struct endpoint *target);
 
 /* Before each login of one who holds a slot: waits out the back-off. Returns as pace_enter2(). */
 int pace_login(

@@ -312,6 +312,34 @@ test_given_up_while_waiting(void)
 	pace_free(&one.pace);
 }
 
+/* Further slots are given of both hosts or of none, and never before one who waits. */
+static void
+test_try_enter2(void)
+{
+	struct pace *pace = pace_new(3);
+	struct endpoint a = endpoint(HOST, 993), b = endpoint("other.example", 993);
+	struct err err = { 0 };
+	struct one one;
+
+	pace_set_slots(pace, "other.example", 993, 2);
+	CHECK_INT(pace_enter2(pace, &a, &b, NULL, &err), 0);
+	CHECK(pace_try_enter2(pace, &a, &b));
+	CHECK(!pace_try_enter2(pace, &a, &b)); /* b is full */
+	CHECK(!pace_try_enter2(pace, &a, &a)); /* would take two of a, where one is left */
+	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
+	one_start(&one, pace);
+	clock_sleep_ms(30); /* now it waits */
+	pace_set_slots(pace, HOST, 993, 4);
+	one_join(&one);
+	pace_leave2(pace, &a, &b);
+	pace_backoff(pace, HOST, 993, 60000);
+	CHECK(!pace_try_enter2(pace, &a, &b));
+	pace_leave(pace, HOST, 993);
+	pace_leave(pace, HOST, 993);
+	pace_leave2(pace, &a, &b);
+	pace_free(&pace);
+}
+
 /* Jobs whose source is the other's target, and jobs within one host. */
 struct pair {
 	struct pace *pace;
@@ -396,6 +424,7 @@ main(void)
 	RUN(test_auth_failures);
 	RUN(test_given_up);
 	RUN(test_given_up_while_waiting);
+	RUN(test_try_enter2);
 	RUN(test_no_ring);
 	RUN(test_all_or_none);
 	return test_done();
