@@ -75,6 +75,7 @@ enum profile_existing { EXISTING_REFUSE, EXISTING_ADD };
 
 struct profile_run { /* [run] */
 	unsigned jobs;
+	unsigned mailbox_connections;
 	int64_t since, before; /* UTC; INT64_MIN / INT64_MAX = open */
 	uint64_t max_size;     /* bytes; 0 = open */
 	unsigned existing;     /* enum profile_existing */

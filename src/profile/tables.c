@@ -182,6 +182,8 @@ static const struct option folders_options[] = {
 static const struct option run_options[] = {
 	{ OPT_UINT(struct profile_run, "jobs", jobs, "6", 1, PROFILE_JOBS_MAX,
 		"mailboxes at a time") },
+	{ OPT_UINT(struct profile_run, "mailbox_connections", mailbox_connections, "4", 1, 8,
+		"pairs of connections for one large mailbox, while others leave slots idle") },
 	{ OPT_DATE(struct profile_run, "since", since, INT64_MIN,
 		  "only mail received from then on (UTC)"),
 		.sample = "2015" },
