@@ -14,16 +14,15 @@
 
 #include "base/banned.h"
 
-#define LANE_BYTES    (12u << 20) /* left for each, or it is not worth its login */
-#define MESSAGE_BYTES 4096u       /* what a message costs at least, in bytes */
-#define UNTOLD_BYTES  20000u      /* of a message, where the server does not tell sizes */
-#define WINDOW_BYTES  (8u << 20)  /* a connection carries no more in a round trip, at best */
-#define MESSAGE_US    25u         /* a message costs the servers about so much */
-#define LOGIN_TRIPS   6u          /* a further lane saves so many, or it comes later */
-#define LOOK_MS       2000        /* how often it is looked whether another one pays */
-#define WORTH_MS      5000        /* at the rate of now, left for a lane that comes later */
-#define GAIN          1.1         /* what the last one has to have brought */
-#define AGAIN_MS      60000       /* before it is tried again */
+#define MESSAGE_BYTES 4096u      /* what a message costs at least, in bytes */
+#define UNTOLD_BYTES  20000u     /* of a message, where the server does not tell sizes */
+#define WINDOW_BYTES  (8u << 20) /* a connection carries no more in a round trip, at best */
+#define MESSAGE_US    25u        /* a message costs the servers about so much */
+#define LOGIN_TRIPS   6u         /* a further lane saves so many, or it comes later */
+#define LOOK_MS       2000       /* how often it is looked whether another one pays */
+#define WORTH_MS      5000       /* at the rate of now, left for a lane that comes later */
+#define GAIN          1.1        /* what the last one has to have brought */
+#define AGAIN_MS      60000      /* before it is tried again */
 
 enum further_state { FURTHER_OPENING, FURTHER_WAITING, FURTHER_COPYING, FURTHER_ENDED };
 
@@ -69,7 +68,7 @@ least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* So many further ones have something to do. */
+/* So many further ones have something to do: two share what makes a mailbox large. */
 static unsigned
 most_of_use(const struct job *job)
 {
@@ -80,8 +79,9 @@ most_of_use(const struct job *job)
 		bytes += w;
 		folders += w > 0;
 	}
-	lanes = least(least(bytes / LANE_BYTES, folders),
-		least(job->run->mailbox_connections, LANES_MAX));
+	lanes = least(folders, least(job->run->mailbox_connections, LANES_MAX));
+	if (job->run->large_mailbox > 0)
+		lanes = least(lanes, bytes / (job->run->large_mailbox / 2 + 1));
 	return lanes > 1 ? (unsigned)lanes - 1 : 0;
 }
 
@@ -106,6 +106,8 @@ most_at_once(const struct job *job)
 {
 	uint64_t bytes = 0, messages = 0, wire_ms, rtt = round_trip(job);
 
+	if (job->run->large_mailbox == 0)
+		return LANES_MAX;
 	for (size_t i = 0; i < job->folder_count; i++)
 		if (job->folders[i].look != LOOK_NOTHING) {
 			bytes += weight(&job->folders[i]);
