@@ -133,8 +133,7 @@ class Mailhaul(Program):
     def __init__(self, name, setting):
         super().__init__(name, setting)
         self.haul = Haul(self.bench, setting.source, setting.target, setting.people,
-                         security="tls" if setting.tls else "none",
-                         run={"jobs": len(setting.people)})
+                         security="tls" if setting.tls else "none")
 
     def fresh(self):
         self.haul.reset()

@@ -65,8 +65,9 @@ class Stage:
                               uidvalidity=5000, **(target or {}))}
         rows = "user;password;source_host;target_host\n" + "".join(
             "%s;%s;%s;%s\n" % (c.user, c.password, c.host, c.host) for c in self.cases)
-        profile["run"] = dict({"jobs": "64", "settle_wait": "200ms", "log_level": "trace"},
-                              **profile.get("run", {}))
+        # One pair of connections each: a case counts its commands.
+        profile["run"] = dict({"jobs": "64", "settle_wait": "200ms", "log_level": "trace",
+                               "mailbox_connections": 1}, **profile.get("run", {}))
         for side in "source_options", "target_options":
             profile[side] = dict({"timeout": timeout}, **profile.get(side, {}))
         self.haul = Haul(bench, self.servers["source"], self.servers["target"], rows=rows,
