@@ -124,9 +124,14 @@ imap_store_pending(const struct session *s)
 bool
 imap_store_readable(struct session *s)
 {
-	if (s->store_first == NULL || s->dead || s->store_first->waiting == 0)
-		return true;
-	return wire_buffered(&s->wire) > 0 || s->io.readable(s->io.owner);
+	/* What else is there, an answer to SELECT for one, is no reason to wait for the batch's. */
+	while (s->store_first != NULL && !s->dead && s->store_first->waiting > 0) {
+		if (wire_buffered(&s->wire) == 0 && !s->io.readable(s->io.owner))
+			return false;
+		if (session_pump(s, NULL) != 0)
+			break;
+	}
+	return true;
 }
 
 /* APPENDUID's "uidvalidity uid-set" (RFC 4315, 3): the UIDs in the order of the messages. */
