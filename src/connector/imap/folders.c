@@ -441,6 +441,22 @@ make_again(struct session *s, const struct folder *folder, bool *made, struct er
 	return 0;
 }
 
+/* Opened on the way: so it is known whether this server takes keywords before the first batch that
+ * has some, and INBOX is mostly where that goes. */
+static int
+open_inbox(struct session *s, struct err *err)
+{
+	static const struct folder inbox = { .key = "INBOX" };
+	struct selection *selection = NULL;
+
+	if (s->sent != NULL || s->ep->readonly)
+		return 0;
+	if (selection_send(s, &inbox, true, &selection, err) != 0)
+		return -1;
+	selection_unref(&selection);
+	return 0;
+}
+
 /* A list that was made before everything was there. */
 static int
 list_anew(struct session *s, struct folder_list *list, struct err *err)
@@ -460,6 +476,8 @@ imap_folder_make(struct session *s, const struct folder *folders, size_t count, 
 	bool anew = false;
 	int ret;
 
+	if (open_inbox(s, err) != 0)
+		return -1;
 	for (size_t i = 0; i < count; i++) {
 		made_r[i] = text_ieq(folders[i].key, "INBOX");
 		if (made_r[i])
