@@ -32,6 +32,9 @@ struct side {
 	char *login; /* owned; endpoint.login or NULL */
 	struct session *session;
 	struct cancel *cancel;
+	/* Its last login was refused for the sake of others, whom that host serves: no fault of
+	 * this account. */
+	bool turned_away;
 };
 
 /* A message still to be fetched. */
