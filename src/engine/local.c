@@ -316,6 +316,25 @@ keep_speed(struct local *local)
 		ledger_speed_put(local->config.ledger, &speed);
 }
 
+static enum err_code
+code_of(enum level_why why)
+{
+	switch (why) {
+	case LEVEL_UNAVAILABLE:
+		return ERR_UNAVAILABLE;
+	case LEVEL_REFUSED:
+		return ERR_CONNECT;
+	case LEVEL_BYE:
+		return ERR_BYE;
+	case LEVEL_SLOW:
+		return ERR_TIMEOUT;
+	case LEVEL_FINE:
+	case LEVEL_LIMIT:
+		break;
+	}
+	return ERR_LIMIT;
+}
+
 /* Hosts that asked for patience: the screens are told once of each, the log every time. */
 static void
 tell_pace_news(struct local *local)
@@ -327,9 +346,9 @@ tell_pace_news(struct local *local)
 		if (!news.first)
 			continue;
 		if (local->config.task == TASK_RUN)
-			ledger_event(
-				local->config.ledger, 0, NULL, EVENT_WARNING, ERR_LIMIT, news.text);
-		local_event(local, ENGINE_WARNING, NULL, NULL, ERR_LIMIT, 0, 0, news.text);
+			ledger_event(local->config.ledger, 0, NULL, EVENT_WARNING,
+				code_of(news.why), news.text);
+		local_event(local, ENGINE_WARNING, NULL, NULL, code_of(news.why), 0, 0, news.text);
 	}
 }
 

@@ -97,7 +97,9 @@ shrink(struct level *level, unsigned to, enum level_why why, int64_t now_ms)
 bool
 level_strain(struct level *level, enum level_why why, unsigned used, int64_t now_ms)
 {
-	unsigned had = used > 0 ? least(used, level->now) : level->now;
+	/* One that was alone says little of how many would be too many. */
+	bool alone = used <= level->unit;
+	unsigned had = alone ? level->now : least(used, level->now);
 	bool one_more =
 		level->from > 0 && had > level->from && now_ms - level->grown_ms < LEVEL_TRIAL_MS;
 	unsigned to;
@@ -107,7 +109,8 @@ level_strain(struct level *level, enum level_why why, unsigned used, int64_t now
 	level->strained = true;
 	level->strained_ms = now_ms;
 	to = most(one_more ? level->from : had / 2, least(level->unit, level->ceiling));
-	learn_limit(level, had, now_ms);
+	if (!alone)
+		learn_limit(level, had, now_ms);
 	if (to >= level->now)
 		return false;
 	shrink(level, to, why, now_ms);

@@ -179,6 +179,12 @@ test_half_of_what_is_used(void)
 	level_set(&level, 12, 12, 1);
 	CHECK(level_strain(&level, LEVEL_LIMIT, 4, 5000));
 	CHECK_INT(level.now, 2);
+	/* One that was alone: not all of it is given up at once. */
+	level = (struct level){ .unit = 1 };
+	level_set(&level, 12, 12, 1);
+	CHECK(level_strain(&level, LEVEL_LIMIT, 1, 5000));
+	CHECK_INT(level.now, 6);
+	CHECK_INT(level.limit, 0);
 }
 
 static void
@@ -278,7 +284,9 @@ test_pairs(void)
 		CHECK_INT(host.level.now % 2, 0);
 	}
 	CHECK_INT(host.level.now, 12);
-	level_strain(&host.level, LEVEL_LIMIT, 2, host.look.now_ms);
+	level_strain(&host.level, LEVEL_LIMIT, 4, host.look.now_ms);
+	CHECK_INT(host.level.now, 2);
+	level_strain(&host.level, LEVEL_LIMIT, 2, host.look.now_ms + LEVEL_STRAIN_MS);
 	CHECK_INT(host.level.now, 2);
 }
 
