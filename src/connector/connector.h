@@ -156,10 +156,9 @@ struct connector {
 	 * still be on their way, so that folder_list() goes with them. */
 	int (*open)(const struct endpoint *ep, const struct session_env *env,
 		struct session **session_r, struct err *err);
-	/* Says LOGOUT where the link still lives and waits for nothing, so that two sides can leave
-	 * at once; only close() may follow. NULL is fine. */
-	void (*leave)(struct session *session);
-	void (*close)(struct session **session); /* the same, and waits; NULL is fine */
+	/* With nothing in flight says LOGOUT, and waits for no answer: there is nothing left that
+	 * it could tell. NULL is fine. */
+	void (*close)(struct session **session);
 	unsigned (*caps)(const struct session *session);
 	void (*info)(const struct session *session, struct session_info *info_r);
 
@@ -174,13 +173,16 @@ struct connector {
 		size_t part_count, struct folder *folder_r, bool *changed_r, struct err *err);
 	/* Makes folders (all sent at once), parents first as given; made_r[i] true if it is there
 	 * afterwards (also when it was before). errs[i] filled where not. use is asked for with
-	 * CREATE-SPECIAL-USE where granted. -1 only for link errors. */
+	 * CREATE-SPECIAL-USE where granted. list_r: as of folder_list(), all there is afterwards,
+	 * in the same round trip where nothing is refused. -1 only for link errors. */
 	int (*folder_make)(struct session *session, const struct folder *folders, size_t count,
-		bool *made_r, struct err *errs, struct err *err);
-	/* All sent at once; errs[i].code is set where the target refused. -1 only for link errors.
-	 */
-	int (*subscribe)(struct session *session, const struct folder *folders, size_t count,
+		bool *made_r, struct err *errs, struct folder_list *list_r, struct err *err);
+	/* All sent at once, and not waited for; folders and errs are borrowed until the end of
+	 * subscribe_wait() or close(). Then errs[i].code is set where the target refused. -1 only
+	 * for link errors. */
+	int (*subscribe_start)(struct session *session, const struct folder *folders, size_t count,
 		struct err *errs, struct err *err);
+	int (*subscribe_wait)(struct session *session, struct err *err);
 
 	/* Items. EXAMINE (SELECT for a target) and FETCH are sent without waiting. folder is
 	 * borrowed until its last answer; folder->uidvalidity is compared with the answer (0 =

@@ -204,7 +204,8 @@ check_account_run(struct job *job)
 	check->err = err;
 	if (check->ok)
 		memset(&check->err, 0, sizeof check->err);
-	side_close_both(job);
+	side_close(&job->source);
+	side_close(&job->target);
 	folders_clear(job);
 	local_state(job->local, job->account, check->ok ? ACCOUNT_DONE : ACCOUNT_FAILED,
 		check->ok ? NULL : &err);

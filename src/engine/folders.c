@@ -214,8 +214,12 @@ make_folders(struct prepare *p, struct missing *m, struct err *err)
 	for (unsigned level = 0; again && level <= PLAIN_LEVELS; level++) {
 		if (level > 0 && plainer_names(p, m, level, &again, err) < 0)
 			return -1;
-		if (m->count > 0 && target->c->folder_make(target->session, m->folders, m->count,
-					    m->made, m->errs, err) < 0)
+		if (m->count == 0)
+			break;
+		folder_list_clear(&p->job->target_folders);
+		folder_list_init(&p->job->target_folders);
+		if (target->c->folder_make(target->session, m->folders, m->count, m->made, m->errs,
+			    &p->job->target_folders, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < m->count; i++)
@@ -244,14 +248,8 @@ make_missing(struct prepare *p, struct err *err)
 			m.of[m.count] = &job->plan.folders[i];
 			m.folders[m.count++] = job->plan.folders[i].target;
 		}
-	if (m.count > 0) {
+	if (m.count > 0)
 		ret = make_folders(p, &m, err);
-		folder_list_clear(&job->target_folders);
-		folder_list_init(&job->target_folders);
-		if (ret == 0)
-			ret = job->target.c->folder_list(
-				job->target.session, &job->target_folders, err);
-	}
 	missing_clear(&m);
 	return ret;
 }
@@ -547,7 +545,7 @@ prepare_writing(struct prepare *p, struct err *err)
 	if (put_fresh(job, err) < 0)
 		return -1;
 	estimate(job);
-	return folders_subscribe(job, err);
+	return subscribe_begin(job, err);
 }
 
 int
@@ -584,6 +582,7 @@ folders_clear(struct job *job)
 	job->folders = NULL;
 	job->folder_count = 0;
 	plan_clear(&job->plan);
+	subscribe_clear(job);
 	folder_list_clear(&job->source_folders);
 	folder_list_clear(&job->target_folders);
 }

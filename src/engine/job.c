@@ -342,7 +342,7 @@ attempt(struct job *job, struct err *err)
 	if (job_stopping(job))
 		return 0;
 	show_state(job, ACCOUNT_COPYING);
-	if (copy(job, err) < 0)
+	if (copy(job, err) < 0 || subscribe_end(job, err) < 0)
 		return -1;
 	if (!job_stopping(job) && !job->restart)
 		seen_keep(job);
@@ -511,7 +511,8 @@ run_attempt(struct job *job, struct err *err)
 	ret = account_lock(ep->host, ep->port, ep->user, &lock, err);
 	if (ret == 0)
 		ret = attempt(job, err);
-	side_close_both(job);
+	side_close(&job->source);
+	side_close(&job->target);
 	folder = folder_error(job);
 	if (ret < 0 && !job->restart)
 		end_failed(job, err, job->landed > landed);

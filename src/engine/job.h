@@ -160,7 +160,8 @@ struct job {
 	struct work_folder *folders;
 	size_t folder_count;
 	struct queue *queue;
-	struct reader *reader; /* reader.c */
+	struct reader *reader;           /* reader.c */
+	struct subscribing *subscribing; /* subscribe.c */
 
 	atomic_bool stopped; /* this attempt ends early; see job_stopping() */
 
@@ -198,8 +199,6 @@ void side_init(struct job *job, bool source);
 int side_open(struct job *job, struct side *side, struct err *err);
 /* All its folders, into a list that is empty or not yet made. */
 int side_list(struct job *job, struct side *side, struct folder_list *list, struct err *err);
-/* Both at once, where one would wait for the other: LOGOUT is a round trip. */
-void side_close_both(struct job *job);
 void side_close(struct side *side);
 void side_clear(struct side *side);
 
@@ -239,8 +238,11 @@ bool left_sizes_told(const struct job *job); /* of all planned folders */
  * folders_prepare(). */
 uint64_t left_at_most(const struct job *job);
 
-/* subscribe.c */
-int folders_subscribe(struct job *job, struct err *err);
+/* subscribe.c: all asked for before the first message goes; the answers are taken with others, or
+ * at the end. */
+int subscribe_begin(struct job *job, struct err *err);
+int subscribe_end(struct job *job, struct err *err);
+void subscribe_clear(struct job *job);
 
 /* reader.c */
 /* Makes the job's reader, once its folders have their plan and source; freed by reader_free(),

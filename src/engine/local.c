@@ -131,7 +131,7 @@ local_share(struct local *local, uint64_t bytes)
 	unsigned jobs;
 
 	pthread_mutex_lock(&local->lock);
-	jobs = local->jobs;
+	jobs = local->jobs < local->account_count ? local->jobs : (unsigned)local->account_count;
 	pthread_mutex_unlock(&local->lock);
 	return bytes / (jobs > 0 ? jobs : 1);
 }

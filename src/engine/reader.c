@@ -34,7 +34,7 @@
 #define FETCH_SET_BYTES    (16u << 20) /* one fetch aims at no more */
 #define FETCH_SET_MESSAGES 1000u
 #define FETCH_WINDOW_BYTES (64u << 20)
-#define FETCHES_IN_FLIGHT  16u
+#define FETCHES_IN_FLIGHT  64u
 #define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
 #define SPARSE_MOST        2u   /* UIDs for each message, so that ranges hold what they should */
 #define SIZE_IS_WRONG      4 /* times: what a server's estimate is not; less is fetched and seen */
@@ -782,7 +782,7 @@ start_scan(struct reader *r, struct work_folder *wf, struct err *err)
 }
 
 /* The last range has no end, as the last window has none. Its list leaves with it, while the folder
- * is selected. */
+ * is selected: to open it once more would cost the server more than the list. */
 static int
 start_at_once(struct reader *r, struct work_folder *wf, struct err *err)
 {
@@ -799,7 +799,8 @@ start_at_once(struct reader *r, struct work_folder *wf, struct err *err)
 	r->fetches++;
 	if (start_op(r, op, err) < 0)
 		return -1;
-	while (is_last && wf->scan_uid != 0 && r->scans < SCANS_IN_FLIGHT)
+	while (is_last && wf->scan_uid != 0 &&
+		(wf->scan_uid == 1 || r->scans < SCANS_IN_FLIGHT))
 		if (start_scan(r, wf, err) < 0)
 			return -1;
 	return 0;

@@ -184,18 +184,6 @@ side_list(struct job *job, struct side *side, struct folder_list *list, struct e
 }
 
 void
-side_close_both(struct job *job)
-{
-	struct side *sides[] = { &job->source, &job->target };
-
-	for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
-		if (sides[i]->session != NULL)
-			sides[i]->c->leave(sides[i]->session);
-	side_close(&job->source);
-	side_close(&job->target);
-}
-
-void
 side_close(struct side *side)
 {
 	if (side->session != NULL)

@@ -1,6 +1,6 @@
 /* subscribe.c - the subscriptions of the source, carried once: what a user unsubscribes on the
  * target later stays so. Each is an act in the ledger; one that the target refused is tried again
- * by the next run. Runs in the worker's thread, before the copying. */
+ * by the next run. Runs in the worker's thread; the answers come while it copies. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +9,13 @@
 #include "base/banned.h"
 
 #define KIND "subscribe"
+
+struct subscribing {
+	struct folder *folders; /* as the connector wants them */
+	const struct work_folder **of;
+	struct err *errs;
+	size_t count;
+};
 
 static bool
 is_wanted(struct job *job, const struct work_folder *wf)
@@ -37,25 +44,49 @@ note_result(struct job *job, const struct work_folder *wf, const struct err *ref
 }
 
 int
-folders_subscribe(struct job *job, struct err *err)
+subscribe_begin(struct job *job, struct err *err)
 {
-	struct folder *folders = xcalloc(job->folder_count + 1, sizeof *folders);
-	const struct work_folder **of = xcalloc(job->folder_count + 1, sizeof *of);
-	struct err *errs = xcalloc(job->folder_count + 1, sizeof *errs);
-	size_t count = 0;
-	int ret = 0;
+	struct subscribing *sub = xcalloc(1, sizeof *sub);
 
+	job->subscribing = sub;
+	sub->folders = xcalloc(job->folder_count + 1, sizeof *sub->folders);
+	sub->of = xcalloc(job->folder_count + 1, sizeof *sub->of);
+	sub->errs = xcalloc(job->folder_count + 1, sizeof *sub->errs);
 	for (size_t i = 0; i < job->folder_count; i++)
 		if (is_wanted(job, &job->folders[i])) {
-			of[count] = &job->folders[i];
-			folders[count++] = job->folders[i].target;
+			sub->of[sub->count] = &job->folders[i];
+			sub->folders[sub->count++] = job->folders[i].target;
 		}
-	if (count > 0)
-		ret = job->target.c->subscribe(job->target.session, folders, count, errs, err);
-	for (size_t i = 0; ret == 0 && i < count; i++)
-		note_result(job, of[i], &errs[i]);
-	free(folders);
-	free(of);
-	free(errs);
-	return ret;
+	if (sub->count == 0)
+		return 0;
+	return job->target.c->subscribe_start(
+		job->target.session, sub->folders, sub->count, sub->errs, err);
+}
+
+int
+subscribe_end(struct job *job, struct err *err)
+{
+	struct subscribing *sub = job->subscribing;
+
+	if (sub->count > 0 && job->target.c->subscribe_wait(job->target.session, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sub->count; i++)
+		note_result(job, sub->of[i], &sub->errs[i]);
+	sub->count = 0;
+	return 0;
+}
+
+/* With the session closed: its answers would go here. */
+void
+subscribe_clear(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+
+	if (sub == NULL)
+		return;
+	free(sub->folders);
+	free(sub->of);
+	free(sub->errs);
+	free(sub);
+	job->subscribing = NULL;
 }

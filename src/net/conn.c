@@ -433,7 +433,6 @@ conn_starttls(struct conn *conn, struct err *err)
 static void
 wait_taken(struct conn *conn)
 {
-	static const struct linger off = { 0 };
 	int64_t deadline = clock_ms() + CLOSE_WAIT_MS;
 	char waste[4096];
 	int unsent = 0;
@@ -447,7 +446,16 @@ wait_taken(struct conn *conn)
 			break;
 	}
 	if (ioctl(conn->fd, SIOCOUTQ, &unsent) == 0 && unsent == 0)
-		(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+		conn_leave(conn);
+}
+
+void
+conn_leave(struct conn *conn)
+{
+	static const struct linger off = { 0 };
+
+	(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	conn->lingers = false;
 }
 
 void

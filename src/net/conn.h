@@ -32,6 +32,8 @@ int conn_starttls(struct conn *conn, struct err *err);
 void conn_close(struct conn **conn); /* NULL is fine */
 /* At once: nothing is said any more, and of a target what has not left our kernel never does. */
 void conn_abort(struct conn **conn);
+/* After a goodbye with nothing in flight: conn_close() waits for nothing, the kernel delivers. */
+void conn_leave(struct conn *conn);
 
 /* At least one byte, or -1. From our input buffer first. */
 int conn_read(struct conn *conn, void *buf, size_t size, size_t *got_r, struct err *err);

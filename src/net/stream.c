@@ -161,6 +161,14 @@ stream_abort(struct stream **stream)
 	stream_close(stream);
 }
 
+void
+stream_leave(struct stream **stream)
+{
+	if (*stream != NULL)
+		conn_leave((*stream)->conn);
+	stream_close(stream);
+}
+
 static int
 report(const struct stream *stream, struct err *err)
 {

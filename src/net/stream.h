@@ -22,6 +22,7 @@ int stream_open(const struct endpoint *ep, const struct cancel *cancel, struct s
 /* Does not flush: what was not flushed was not meant to leave. NULL is fine. */
 void stream_close(struct stream **stream);
 void stream_abort(struct stream **stream); /* as conn_abort() */
+void stream_leave(struct stream **stream); /* closes as conn_leave() says */
 
 /* What is there, at least one byte and at most size; waits only while there is none. 0 or -1. */
 int stream_read(struct stream *stream, void *buf, size_t size, size_t *got_r, struct err *err);

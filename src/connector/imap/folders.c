@@ -441,13 +441,24 @@ make_again(struct session *s, const struct folder *folder, bool *made, struct er
 	return 0;
 }
 
+/* A list that was made before everything was there. */
+static int
+list_anew(struct session *s, struct folder_list *list, struct err *err)
+{
+	folder_list_clear(list);
+	folder_list_init(list);
+	return imap_folder_list(s, list, err);
+}
+
 int
 imap_folder_make(struct session *s, const struct folder *folders, size_t count, bool *made_r,
-	struct err *errs, struct err *err)
+	struct err *errs, struct folder_list *list_r, struct err *err)
 {
 	struct crowd crowd = {
 		.done = made_r, .errs = errs, .refusal = REFUSED_FOLDER, .folders = folders
 	};
+	bool anew = false;
+	int ret;
 
 	for (size_t i = 0; i < count; i++) {
 		made_r[i] = text_ieq(folders[i].key, "INBOX");
@@ -459,28 +470,47 @@ imap_folder_make(struct session *s, const struct folder *folders, size_t count, 
 		if (crowd_send(s, &crowd, i, err) != 0)
 			return -1;
 	}
-	if (crowd_wait(s, &crowd, 0, err) != 0)
+	/* Commands about the same folders are carried out in their order (RFC 3501, 5.5). */
+	ret = imap_folder_list(s, list_r, err);
+	/* No answer may look for the crowd after this, whatever has become of the list. */
+	if (crowd_wait(s, &crowd, 0, ret == 0 ? err : NULL) != 0 || ret != 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
+		anew = anew || !made_r[i];
 		if (!made_r[i] && make_again(s, &folders[i], &made_r[i], &errs[i], err) != 0)
+			return -1;
+	}
+	return anew ? list_anew(s, list_r, err) : 0;
+}
+
+int
+imap_subscribe_start(struct session *s, const struct folder *folders, size_t count,
+	struct err *errs, struct err *err)
+{
+	if (imap_subscribe_wait(s, err) != 0)
+		return -1;
+	s->subscribing = xcalloc(1, sizeof *s->subscribing);
+	*s->subscribing =
+		(struct crowd){ .errs = errs, .refusal = REFUSED_FOLDER, .folders = folders };
+	for (size_t i = 0; i < count; i++) {
+		if (crowd_wait(s, s->subscribing, IN_FLIGHT_MAX - 1, err) != 0)
+			return -1;
+		command_begin(s, "SUBSCRIBE");
+		command_string(s, folders[i].key, strlen(folders[i].key));
+		if (crowd_send(s, s->subscribing, i, err) != 0)
 			return -1;
 	}
 	return 0;
 }
 
 int
-imap_subscribe(struct session *s, const struct folder *folders, size_t count, struct err *errs,
-	struct err *err)
+imap_subscribe_wait(struct session *s, struct err *err)
 {
-	struct crowd crowd = { .errs = errs, .refusal = REFUSED_FOLDER, .folders = folders };
-
-	for (size_t i = 0; i < count; i++) {
-		if (crowd_wait(s, &crowd, IN_FLIGHT_MAX - 1, err) != 0)
-			return -1;
-		command_begin(s, "SUBSCRIBE");
-		command_string(s, folders[i].key, strlen(folders[i].key));
-		if (crowd_send(s, &crowd, i, err) != 0)
-			return -1;
-	}
-	return crowd_wait(s, &crowd, 0, err);
+	if (s->subscribing == NULL)
+		return session_alive(s, err);
+	if (crowd_wait(s, s->subscribing, 0, err) != 0)
+		return -1;
+	free(s->subscribing);
+	s->subscribing = NULL;
+	return 0;
 }

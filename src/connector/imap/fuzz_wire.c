@@ -92,10 +92,10 @@ feed_describe(void *owner, struct str *out)
 }
 
 static void
-feed_close(void *owner, bool at_once)
+feed_close(void *owner, enum closing how)
 {
 	(void)owner;
-	(void)at_once;
+	(void)how;
 }
 
 static void
@@ -176,7 +176,7 @@ do_changes(struct session *s)
 static void
 do_list(struct session *s)
 {
-	struct folder_list list;
+	struct folder_list list, after;
 	struct err err = { 0 };
 	uint64_t used, limit;
 	bool made[1];
@@ -187,8 +187,13 @@ do_list(struct session *s)
 		for (size_t i = 0; i < list.count; i++)
 			must(list.folders[i].key[0] != '\0');
 		(void)imap_quota(s, &used, &limit, &err);
+		folder_list_init(&after);
 		if (list.count > 0)
-			(void)imap_folder_make(s, list.folders, 1, made, errs, &err);
+			(void)imap_folder_make(s, list.folders, 1, made, errs, &after, &err);
+		folder_list_clear(&after);
+		if (list.count > 0 &&
+			imap_subscribe_start(s, list.folders, list.count, NULL, &err) == 0)
+			(void)imap_subscribe_wait(s, &err);
 	}
 	folder_list_clear(&list);
 }

@@ -66,6 +66,12 @@ enum granted {
 	HAS_COMPRESS = 1 << 24 /* COMPRESS=DEFLATE */
 };
 
+enum closing {
+	CLOSE_TAKEN,  /* waits until the other side has what was sent */
+	CLOSE_LEAVE,  /* after LOGOUT: waits for nothing */
+	CLOSE_AT_ONCE /* what is not sent yet never goes */
+};
+
 /* Where bytes come from and go to: a connection, or a test's memory. */
 struct transport {
 	int (*read)(void *owner, void *buf, size_t size, size_t *got_r, struct err *err);
@@ -77,7 +83,7 @@ struct transport {
 	int (*compress)(void *owner, const void *ahead, size_t len, struct err *err);
 	void (*count)(void *owner, struct stream_counts *counts_r);
 	void (*describe)(void *owner, struct str *out);
-	void (*close)(void *owner, bool at_once); /* at_once: what is not sent yet never goes */
+	void (*close)(void *owner, enum closing how);
 	void *owner;
 };
 
@@ -145,6 +151,7 @@ struct store_op;
 struct fetch_body;
 struct listing;
 struct quota_answer;
+struct crowd;
 
 struct session {
 	const struct endpoint *ep;
@@ -207,6 +214,7 @@ struct session {
 	/* Answers being collected. */
 	struct listing *listing;
 	struct quota_answer *quota;
+	struct crowd *subscribing; /* sent, and perhaps not answered yet; NULL: nothing */
 
 	/* Selected folder: what was sent last, and what the server has confirmed. */
 	struct selection **selections; /* sent, not yet answered, oldest first */
@@ -323,9 +331,10 @@ int imap_folder_list(struct session *s, struct folder_list *list_r, struct err *
 int imap_folder_place(struct session *s, struct arena *arena, const char *const *parts,
 	size_t part_count, struct folder *folder_r, bool *changed_r, struct err *err);
 int imap_folder_make(struct session *s, const struct folder *folders, size_t count, bool *made_r,
+	struct err *errs, struct folder_list *list_r, struct err *err);
+int imap_subscribe_start(struct session *s, const struct folder *folders, size_t count,
 	struct err *errs, struct err *err);
-int imap_subscribe(struct session *s, const struct folder *folders, size_t count, struct err *errs,
-	struct err *err);
+int imap_subscribe_wait(struct session *s, struct err *err);
 
 /* select.c */
 /* Sends SELECT (EXAMINE for a source) without waiting, unless `reuse` and that folder was the last

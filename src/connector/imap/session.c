@@ -64,9 +64,10 @@ session_free(struct session **session)
 	namespaces_clear(s);
 	compress_end(s);
 	if (s->io.owner != NULL)
-		s->io.close(s->io.owner, s->dead);
+		s->io.close(s->io.owner, s->logging_out ? CLOSE_LEAVE : CLOSE_TAKEN);
 	wire_clear(&s->wire);
 	digester_free(&s->digester);
+	free(s->subscribing);
 	str_wipe(&s->line);
 	str_clear(&s->trace);
 	str_clear(&s->offers);
@@ -87,7 +88,7 @@ session_fail(struct session *s, const struct err *err)
 	compress_end(s);
 	/* At once: what is still in our buffers must not be taken for commands. */
 	if (s->io.owner != NULL)
-		s->io.close(s->io.owner, true);
+		s->io.close(s->io.owner, CLOSE_AT_ONCE);
 	s->io.owner = NULL;
 	fetch_body_clear(s);
 	return -1;
@@ -147,23 +148,15 @@ imap_leave(struct session *s)
 	if (s == NULL || s->logging_out || s->dead || s->pending_count != 0 || s->body != NULL ||
 		cancel_fired(s->env.cancel))
 		return;
-	s->logging_out = true;
 	command_begin(s, "LOGOUT");
-	if (command_send(s, answer_done, &s->logout, 0, &ignored) == 0)
-		(void)command_flush(s, &ignored);
+	s->logging_out = command_send(s, answer_done, &s->logout, 0, &ignored) == 0 &&
+			 command_flush(s, &ignored) == 0;
 }
 
 static void
 imap_close(struct session **session)
 {
-	struct session *s = *session;
-	struct err ignored = { 0 };
-
-	if (s == NULL)
-		return;
-	imap_leave(s);
-	if (s->logging_out && !s->dead)
-		(void)answer_wait(s, &s->logout, &ignored);
+	imap_leave(*session);
 	session_free(session);
 }
 
@@ -247,14 +240,14 @@ imap_keepalive(struct session *s, struct err *err)
 const struct connector imap_connector = {
 	.name = "imap",
 	.open = imap_open,
-	.leave = imap_leave,
 	.close = imap_close,
 	.caps = imap_caps,
 	.info = imap_info,
 	.folder_list = imap_folder_list,
 	.folder_place = imap_folder_place,
 	.folder_make = imap_folder_make,
-	.subscribe = imap_subscribe,
+	.subscribe_start = imap_subscribe_start,
+	.subscribe_wait = imap_subscribe_wait,
 	.fetch_start = imap_fetch_start,
 	.changes_start = imap_changes_start,
 	.fetch_next = imap_fetch_next,

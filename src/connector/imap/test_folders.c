@@ -226,24 +226,91 @@ test_make(void)
 		{ .key = "sent", .use = USE_SENT }, { .key = "no" } };
 	bool made[6];
 	struct err errs[6] = { { 0 } }, err = { 0 };
+	struct folder_list list;
+	struct script script;
+	struct session *s;
+
+	script_init(
+		&script, LINES("C CREATE \"a/b\"", "C CREATE \"old\"", "C CREATE {2+}", "= \xff\"",
+				 "C CREATE \"sent\" (USE (\\Sent))", "C CREATE \"no\"",
+				 "C LIST \"\" \"*\" RETURN (SUBSCRIBED)", "S $1 NO no parent",
+				 "S $2 NO [ALREADYEXISTS] is there", "S $3 OK", "S $4 OK",
+				 "S $5 NO [NOPERM] no", "S $6 OK", "C LIST \"\" \"a/b\"", "S $7 OK",
+				 "C CREATE \"a\"", "S $8 OK", "C CREATE \"a/b\"", "S $9 OK",
+				 "C LIST \"\" \"*\" RETURN (SUBSCRIBED)"));
+	s = script_session(&script, &ends.target, &ends.env,
+		HAS_LITERAL_PLUS | HAS_CREATE_SPECIAL_USE | HAS_LIST_EXTENDED);
+	folder_list_init(&list);
+	/* The script has nine tags; the last answer does not come. */
+	CHECK_INT(imap_folder_make(s, folders, 6, made, errs, &list, &err), -1);
+	CHECK_INT(err.code, ERR_LOST);
+	CHECK_STR(script.problem, "");
+	CHECK(made[0] && made[1] && made[2] && made[3] && made[4] && !made[5]);
+	CHECK_INT(errs[5].code, ERR_PERM);
+	session_free(&s);
+	script_clear(&script);
+	folder_list_clear(&list);
+}
+
+/* The list comes with what was made, and once more where something was made on a second try. */
+static void
+test_make_and_list(void)
+{
+	const struct folder sent = { .key = "sent", .use = USE_SENT };
+	struct err errs[1] = { { 0 } }, err = { 0 };
+	struct folder_list list;
+	struct script script;
+	struct session *s;
+	bool made[1];
+
+	script_init(&script,
+		LINES("C CREATE \"sent\" (USE (\\Sent))",
+			"C LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT "
+			"UIDVALIDITY))",
+			"S $1 OK", "S * LIST () \"/\" \"sent\"",
+			"S * STATUS \"sent\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 7)", "S $2 OK",
+			"C CREATE \"sent\" (USE (\\Sent))",
+			"C LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT "
+			"UIDVALIDITY))",
+			"S $3 NO [USEATTR] no", "S $4 OK", "C LIST \"\" \"sent\"", "S $5 OK",
+			"C CREATE \"sent\"", "S $6 OK",
+			"C LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT "
+			"UIDVALIDITY))",
+			"S * LIST () \"/\" \"sent\"",
+			"S * STATUS \"sent\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 8)", "S $7 OK"));
+	s = script_session(&script, &ends.target, &ends.env,
+		HAS_LITERAL_PLUS | HAS_CREATE_SPECIAL_USE | HAS_LIST_EXTENDED | HAS_LIST_STATUS);
+	for (unsigned i = 0; i < 2; i++) {
+		folder_list_init(&list);
+		CHECK_INT(imap_folder_make(s, &sent, 1, made, errs, &list, &err), 0);
+		CHECK(made[0]);
+		CHECK_INT(list.count, 1);
+		CHECK_INT(list.count == 1 ? list.folders[0].uidvalidity : 0, 7 + i);
+		folder_list_clear(&list);
+	}
+	CHECK_STR(script.problem, "");
+	session_free(&s);
+	script_clear(&script);
+}
+
+/* Nobody waits for SUBSCRIBE before he asks; then all answers are there. */
+static void
+test_subscribe(void)
+{
+	const struct folder folders[] = { { .key = "a" }, { .key = "b" } };
+	struct err errs[2] = { { 0 } }, err = { 0 };
 	struct script script;
 	struct session *s;
 
 	script_init(&script,
-		LINES("C CREATE \"a/b\"", "C CREATE \"old\"", "C CREATE {2+}", "= \xff\"",
-			"C CREATE \"sent\" (USE (\\Sent))", "C CREATE \"no\"", "S $1 NO no parent",
-			"S $2 NO [ALREADYEXISTS] is there", "S $3 OK", "S $4 NO [USEATTR] no",
-			"S $5 NO [NOPERM] no", "C LIST \"\" \"a/b\"", "S $6 OK", "C CREATE \"a\"",
-			"S $7 OK", "C CREATE \"a/b\"", "S $8 OK", "C LIST \"\" \"sent\"", "S $9 OK",
-			"C CREATE \"sent\""));
-	s = script_session(
-		&script, &ends.target, &ends.env, HAS_LITERAL_PLUS | HAS_CREATE_SPECIAL_USE);
-	/* The script has nine tags; the last answer does not come. */
-	CHECK_INT(imap_folder_make(s, folders, 6, made, errs, &err), -1);
-	CHECK_INT(err.code, ERR_LOST);
+		LINES("C SUBSCRIBE \"a\"", "C SUBSCRIBE \"b\"", "S $2 NO [NOPERM] no", "S $1 OK"));
+	s = script_session(&script, &ends.target, &ends.env, 0);
+	CHECK_INT(imap_subscribe_wait(s, &err), 0); /* for nothing */
+	CHECK_INT(imap_subscribe_start(s, folders, 2, errs, &err), 0);
+	CHECK_INT(imap_subscribe_wait(s, &err), 0);
+	CHECK_INT(errs[0].code, ERR_NONE);
+	CHECK_INT(errs[1].code, ERR_PERM);
 	CHECK_STR(script.problem, "");
-	CHECK(made[0] && made[1] && made[2] && made[3] && !made[5]);
-	CHECK_INT(errs[5].code, ERR_PERM);
 	session_free(&s);
 	script_clear(&script);
 }
@@ -256,6 +323,8 @@ main(void)
 	RUN(test_list_flood);
 	RUN(test_list_limits);
 	RUN(test_make);
+	RUN(test_make_and_list);
+	RUN(test_subscribe);
 	script_ends_clear(&ends);
 	return test_done();
 }

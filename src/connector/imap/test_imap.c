@@ -514,10 +514,10 @@ test_readonly(void)
 	CHECK_INT(imap_flags_set(s, &folder, &set, 0, NULL, 0, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_READONLY);
 	err.code = ERR_NONE;
-	CHECK_INT(imap_folder_make(s, &folder, 1, made, errs, &err), -1);
+	CHECK_INT(imap_folder_make(s, &folder, 1, made, errs, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_READONLY);
 	err.code = ERR_NONE;
-	CHECK_INT(imap_subscribe(s, &folder, 1, errs, &err), -1);
+	CHECK_INT(imap_subscribe_start(s, &folder, 1, errs, &err), -1);
 	CHECK_INT(err.code, ERR_READONLY);
 	command_begin(s, "UID FETCH");
 	command_add(s, " 1 (UID BODY[])");

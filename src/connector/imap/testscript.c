@@ -281,12 +281,12 @@ script_describe(void *owner, struct str *out)
 }
 
 static void
-script_close(void *owner, bool at_once)
+script_close(void *owner, enum closing how)
 {
 	struct script *script = owner;
 
 	script->closed = true;
-	script->at_once = at_once;
+	script->at_once = how == CLOSE_AT_ONCE;
 }
 
 struct transport

@@ -53,12 +53,14 @@ net_describe(void *owner, struct str *out)
 }
 
 static void
-net_close(void *owner, bool at_once)
+net_close(void *owner, enum closing how)
 {
 	struct stream *stream = owner;
 
-	if (at_once)
+	if (how == CLOSE_AT_ONCE)
 		stream_abort(&stream);
+	else if (how == CLOSE_LEAVE)
+		stream_leave(&stream);
 	else
 		stream_close(&stream);
 }
