@@ -259,7 +259,9 @@ class Proxy:
                 threading.Thread(target=self.join, args=(client,), daemon=True).start()
 
     def is_full(self):
-        return "most" in self.config and len(self.links) >= self.config["most"]
+        """A link whose client has ended is none of them, whatever still lies in it."""
+        open_links = sum(not link.up.ended for link in list(self.links))
+        return "most" in self.config and open_links >= self.config["most"]
 
     def admit(self, client):
         """One after the other: none slips through while another is being counted."""
