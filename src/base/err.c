@@ -164,6 +164,12 @@ err_is_link(enum err_code code)
 	return row_of(code)->link;
 }
 
+bool
+err_is_final(const struct err *err)
+{
+	return !err_is_link(err->code) && err->retry == RETRY_NEVER;
+}
+
 void
 bug_at(const char *file, int line, const char *what)
 {

@@ -85,6 +85,9 @@ enum err_code err_by_name(const char *name);
 /* True for errors after which the connection is closed and the account goes on with a new one. */
 bool err_is_link(enum err_code code);
 
+/* No further attempt makes it good. */
+bool err_is_final(const struct err *err);
+
 /* A condition that cannot be: prints where, aborts. */
 _Noreturn void bug_at(const char *file, int line, const char *what);
 #define BUG(what) bug_at(__FILE__, __LINE__, (what))

@@ -138,6 +138,7 @@ struct session_info {    /* for people, the preflight and the report */
 	char tls[96];
 	char login[160];  /* "ana (master user mover)" */
 	char offers[400]; /* capabilities after login */
+	unsigned rtt_ms;  /* of a round trip, as the first ones took; 0: not known */
 };
 
 /* What has changed since a mod-sequence; the caller's, borrowed until the end of its fetch. */

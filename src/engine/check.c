@@ -31,12 +31,12 @@ fill_info(struct job *job, struct check_account *check)
 {
 	struct session_info info;
 
-	job->source.c->info(job->source.session, &info);
+	job->main.source.c->info(job->main.source.session, &info);
 	snprintf(check->source_login, sizeof check->source_login, "%s", info.login);
 	snprintf(check->source_server, sizeof check->source_server, "%s", info.server);
 	snprintf(check->source_tls, sizeof check->source_tls, "%s", info.tls);
 	snprintf(check->source_offers, sizeof check->source_offers, "%s", info.offers);
-	job->target.c->info(job->target.session, &info);
+	job->main.target.c->info(job->main.target.session, &info);
 	snprintf(check->target_login, sizeof check->target_login, "%s", info.login);
 	snprintf(check->target_server, sizeof check->target_server, "%s", info.server);
 	snprintf(check->target_tls, sizeof check->target_tls, "%s", info.tls);
@@ -143,7 +143,7 @@ foresee_time(struct job *job, struct check_account *check)
 static int
 ask_quota(struct job *job, struct check_account *check, struct err *err)
 {
-	const struct side *target = &job->target;
+	const struct side *target = &job->main.target;
 	struct err why = { 0 };
 
 	if ((target->c->caps(target->session) & CAN_QUOTA) == 0 ||
@@ -178,16 +178,15 @@ out:
 static int
 look_at(struct job *job, struct check_account *check, struct err *err)
 {
-	struct side *target = &job->target;
+	struct side *target = &job->main.target;
 
-	if (side_open(job, &job->source, err) < 0 || side_open(job, target, err) < 0)
+	if (side_open(job, &job->main.source, err) < 0 || side_open(job, target, err) < 0)
 		return -1;
 	target->c->batch_limits(target->session, &job->limits);
 	check->append_limit = job->limits.message_max;
 	fill_info(job, check);
-	if (side_list(job, &job->source, &job->source_folders, err) < 0 ||
-		side_list(job, target, &job->target_folders, err) < 0 ||
-		folders_prepare(job, err) < 0)
+	if (side_list(&job->main.source, &job->source_folders, err) < 0 ||
+		side_list(target, &job->target_folders, err) < 0 || folders_prepare(job, err) < 0)
 		return -1;
 	fill_folders(job, check);
 	return look_into(job, check, err);
@@ -204,8 +203,7 @@ check_account_run(struct job *job)
 	check->err = err;
 	if (check->ok)
 		memset(&check->err, 0, sizeof check->err);
-	side_close(&job->source);
-	side_close(&job->target);
+	lane_close(&job->main);
 	folders_clear(job);
 	local_state(job->local, job->account, check->ok ? ACCOUNT_DONE : ACCOUNT_FAILED,
 		check->ok ? NULL : &err);

@@ -31,6 +31,8 @@ struct progress {
 	unsigned failed_now;
 };
 
+#define LANES_MAX 8 /* pairs of connections of one account */
+
 struct account {
 	/* Fixed once engine_local_start() returns. */
 	uint64_t id;
@@ -40,17 +42,18 @@ struct account {
 	atomic_int control; /* enum control */
 	/* Shared: hold local->lock. */
 	enum account_state state;
-	struct err err;           /* why it failed or waits */
-	int64_t not_before;       /* clock_ms() of the next attempt */
-	unsigned tries;           /* attempts in a row that brought nothing */
-	bool again;               /* a retry came while a worker had it */
-	bool taken;               /* a worker has it */
-	bool quota_asked;         /* in this run; its worker's */
-	struct cancel *cancel[2]; /* of its live sessions, or NULL */
-	struct care_list *care;   /* the job's; see job.h */
-	bool left_out_told;       /* in this run; its worker's */
-	bool remarks;             /* of an attempt, that no later one would come to again */
-	struct doubt *watched;    /* between attempts, the job's: see settle.c */
+	struct err err;                       /* why it failed or waits */
+	int64_t not_before;                   /* clock_ms() of the next attempt */
+	unsigned tries;                       /* attempts in a row that brought nothing */
+	bool again;                           /* a retry came while a worker had it */
+	bool taken;                           /* a worker has it */
+	bool quota_asked;                     /* in this run; its worker's */
+	struct cancel *cancel[2 * LANES_MAX]; /* of its live sessions, or NULL */
+	struct care_list *care;               /* the job's; see job.h */
+	bool left_out_told;                   /* in this run; its worker's */
+	atomic_bool one_lane;                 /* a further connection failed in this run */
+	bool remarks;          /* of an attempt, that no later one would come to again */
+	struct doubt *watched; /* between attempts, the job's: see settle.c */
 	struct progress progress;
 	int64_t ended_ms;  /* clock_ms() of its last end; 0 = none */
 	double rate_bytes; /* lately */

@@ -59,10 +59,10 @@ by_target_uid(const void *a, const void *b)
 }
 
 static int
-look_at_target(struct job *job, const struct work *work, const struct uidset *set,
+look_at_target(struct lane *lane, const struct work *work, const struct uidset *set,
 	enum verdict *verdicts, uint64_t *modseqs, struct err *err)
 {
-	struct side *target = &job->target;
+	struct side *target = &lane->target;
 	struct message *message;
 	int ret;
 
@@ -83,10 +83,10 @@ look_at_target(struct job *job, const struct work *work, const struct uidset *se
 }
 
 static int
-ask_target(struct job *job, const struct work *work, enum verdict *verdicts, uint64_t *modseqs,
+ask_target(struct lane *lane, const struct work *work, enum verdict *verdicts, uint64_t *modseqs,
 	struct err *err)
 {
-	struct side *target = &job->target;
+	struct side *target = &lane->target;
 	struct uidset set = { 0 };
 	bool conditional = (target->c->caps(target->session) & CAN_CHANGES) != 0;
 	int ret;
@@ -96,11 +96,11 @@ ask_target(struct job *job, const struct work *work, enum verdict *verdicts, uin
 			uidset_add(&set, work->changes[i].target_uid, work->changes[i].target_uid);
 	if (set.count == 0)
 		return 0;
-	ret = look_at_target(job, work, &set, verdicts, modseqs, err);
+	ret = look_at_target(lane, work, &set, verdicts, modseqs, err);
 	/* It told of mod-sequences and has none: once more without. */
 	if (ret < 0 && err->code == ERR_REFUSED && conditional &&
 		(target->c->caps(target->session) & CAN_CHANGES) == 0)
-		ret = look_at_target(job, work, &set, verdicts, modseqs, err);
+		ret = look_at_target(lane, work, &set, verdicts, modseqs, err);
 	uidset_clear(&set);
 	return ret;
 }
@@ -110,11 +110,12 @@ ask_target(struct job *job, const struct work *work, enum verdict *verdicts, uin
  * as it is by a server that keeps them. A refusal is a remark: new mail does not wait for it, and
  * the next round tries again. */
 static int
-write_group(struct job *job, const struct work *work, enum verdict *verdicts,
+write_group(struct lane *lane, const struct work *work, enum verdict *verdicts,
 	const uint64_t *modseqs, size_t first, struct err *err)
 {
 	const struct flag_change *f = &work->changes[first];
 	enum verdict verdict = VERDICT_THERE;
+	struct job *job = lane->job;
 	struct uidset set = { 0 }, modified = { 0 };
 	uint64_t since = 0;
 	bool all_told = true;
@@ -129,7 +130,7 @@ write_group(struct job *job, const struct work *work, enum verdict *verdicts,
 		all_told = all_told && modseqs[i] != 0;
 		since = modseqs[i] > since ? modseqs[i] : since;
 	}
-	ret = job->target.c->flags_set(job->target.session, &work->folder->target, &set,
+	ret = lane->target.c->flags_set(lane->target.session, &work->folder->target, &set,
 		f->new_flags, f->new_keywords, all_told ? since : 0, &modified, err);
 	if (ret < 0 && (err->code == ERR_BAD || !err_is_link(err->code)) &&
 		err->code != ERR_CANCELLED) {
@@ -151,18 +152,19 @@ write_group(struct job *job, const struct work *work, enum verdict *verdicts,
 }
 
 int
-flags_apply(struct job *job, struct work *work, struct err *err)
+flags_apply(struct lane *lane, struct work *work, struct err *err)
 {
 	enum verdict *verdicts = xcalloc(work->change_count + 1, sizeof *verdicts);
 	uint64_t *modseqs = xcalloc(work->change_count + 1, sizeof *modseqs);
 	size_t touched = 0, gone = 0;
+	struct job *job = lane->job;
 	int ret;
 
 	qsort(work->changes, work->change_count, sizeof *work->changes, by_target_uid);
-	ret = ask_target(job, work, verdicts, modseqs, err);
+	ret = ask_target(lane, work, verdicts, modseqs, err);
 	for (size_t i = 0; ret == 0 && i < work->change_count; i++)
 		if (verdicts[i] == VERDICT_WRITE)
-			ret = write_group(job, work, verdicts, modseqs, i, err);
+			ret = write_group(lane, work, verdicts, modseqs, i, err);
 	for (size_t i = 0; ret == 0 && i < work->change_count; i++) {
 		const struct flag_change *c = &work->changes[i];
 		touched += verdicts[i] == VERDICT_TOUCHED;

@@ -20,8 +20,8 @@ place(void *context, struct arena *arena, const char *const *parts, size_t part_
 {
 	struct job *job = context;
 
-	return job->target.c->folder_place(
-		job->target.session, arena, parts, part_count, folder_r, changed_r, err);
+	return job->main.target.c->folder_place(
+		job->main.target.session, arena, parts, part_count, folder_r, changed_r, err);
 }
 
 /* ---- planning ---- */
@@ -157,8 +157,8 @@ plainer_name(struct prepare *p, struct plan_folder *pf, const struct err *why, u
 
 	for (size_t i = 0; i < count; i++)
 		parts[i] = folder_plain_part(arena, pf->target.parts[i], i == 0, level);
-	if (job->target.c->folder_place(
-		    job->target.session, arena, parts, count, &to, &altered, err) < 0)
+	if (job->main.target.c->folder_place(
+		    job->main.target.session, arena, parts, count, &to, &altered, err) < 0)
 		return -1;
 	if (strcmp(to.key, pf->target.key) == 0)
 		return 0;
@@ -208,7 +208,7 @@ plainer_names(struct prepare *p, struct missing *m, unsigned level, bool *again_
 static int
 make_folders(struct prepare *p, struct missing *m, struct err *err)
 {
-	const struct side *target = &p->job->target;
+	const struct side *target = &p->job->main.target;
 	bool again = true;
 
 	for (unsigned level = 0; again && level <= PLAIN_LEVELS; level++) {
@@ -533,15 +533,19 @@ prepare_writing(struct prepare *p, struct err *err)
 		job->folders[i].source = job->plan.folders[i].source;
 		job->folders[i].fresh = is_fresh(p, &job->folders[i].source);
 	}
-	reader_new(job);
+	reader_new(&job->main);
 	/* An account without a past: nothing else is asked of its source. In vain once at most. */
-	if (p->row_count == 0 && job->account->tries == 0 && reader_ahead(job, err) < 0)
-		return err_context(err, "source");
+	if (p->row_count == 0 && job->account->tries == 0) {
+		lanes_begin(job);
+		if (reader_ahead(&job->main, err) < 0)
+			return err_context(err, "source");
+	}
 	if (make_missing(p, err) < 0)
 		return -1;
 	for (size_t i = 0; i < job->folder_count; i++)
 		if (prepare_folder(p, &job->folders[i], &job->plan.folders[i], err) < 0)
 			return -1;
+	lanes_begin(job);
 	if (put_fresh(job, err) < 0)
 		return -1;
 	estimate(job);

@@ -16,9 +16,7 @@
 
 #include "base/banned.h"
 
-#define QUEUE_BATCHES 64
-#define QUEUE_BYTES   (2u << 20)
-#define TRIES_MAX     6
+#define TRIES_MAX 6
 
 static bool
 wants_stop(const struct job *job)
@@ -72,7 +70,7 @@ job_note_host(struct job *job, enum err_code code, const char *fmt, ...)
 unsigned
 job_settle_wait(struct job *job)
 {
-	unsigned longest = ledger_host_longest(job->ledger, job->target.endpoint.host);
+	unsigned longest = ledger_host_longest(job->ledger, job->main.target.endpoint.host);
 	unsigned wait = job->run->settle_wait_ms;
 
 	return longest < UINT_MAX / 3 && longest * 3 > wait ? longest * 3 : wait;
@@ -172,60 +170,15 @@ load_progress(struct job *job)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
-struct opening {
-	struct job *job;
-	struct side *side;
-	struct folder_list *folders;
-	struct err err;
-	int ret;
-};
-
-static void *
-open_one(void *p)
-{
-	struct opening *o = p;
-
-	o->ret = side_open(o->job, o->side, &o->err);
-	if (o->ret < 0)
-		return NULL;
-	/* It leaves with what the connector asks right after the login. */
-	o->ret = side_list(o->job, o->side, o->folders, &o->err);
-	return NULL;
-}
-
-/* No further attempt makes it good. */
-static bool
-is_final(const struct err *err)
-{
-	return !err_is_link(err->code) && err->retry == RETRY_NEVER;
-}
-
-/* Logs in and lists the folders, on both sides at once: that is some round trips. Of two errors the
- * final one counts: a login that was refused is not tried again because the other side was silent.
- */
 static int
-open_both(struct job *job, struct err *err)
+open_main(struct job *job, struct err *err)
 {
-	struct opening source = {
-		.job = job, .side = &job->source, .folders = &job->source_folders
-	};
-	struct opening target = {
-		.job = job, .side = &job->target, .folders = &job->target_folders
-	};
-	pthread_t thread;
+	const struct side *target = &job->main.target;
 
-	if (pthread_create(&thread, NULL, open_one, &source) != 0)
-		return err_set(err, ERR_INTERNAL, "no thread for the source");
-	open_one(&target);
-	pthread_join(thread, NULL);
-	if (source.ret < 0 || target.ret < 0) {
-		bool of_target = source.ret == 0 || (target.ret < 0 && is_final(&target.err) &&
-							    !is_final(&source.err));
-		*err = of_target ? target.err : source.err;
+	if (lane_open(&job->main, &job->source_folders, &job->target_folders, err) < 0)
 		return -1;
-	}
-	job->target_caps = job->target.c->caps(job->target.session);
-	job->target.c->batch_limits(job->target.session, &job->limits);
+	job->target_caps = target->c->caps(target->session);
+	target->c->batch_limits(target->session, &job->limits);
 	if (job->limits.messages > job->run->batch_messages)
 		job->limits.messages = job->run->batch_messages;
 	if (job->limits.bytes > job->run->batch_bytes)
@@ -233,62 +186,21 @@ open_both(struct job *job, struct err *err)
 	return 0;
 }
 
-static void
-stop_reader(struct job *job)
-{
-	pthread_mutex_lock(&job->lock);
-	job->stop_reading = true;
-	pthread_cond_broadcast(&job->changed);
-	pthread_mutex_unlock(&job->lock);
-}
-
-/* What the reader handed over and nobody sent. */
-static void
-discard_queue(struct job *job)
-{
-	struct work *work;
-	void *item;
-
-	while (queue_pop(job->queue, &item, 0) == 1) {
-		work = item;
-		if (work->batch != NULL)
-			intend_not(job, work->batch);
-		work_free(work);
-	}
-}
-
-/* The reader's thread beside the writer. The writer's error comes first: it is why the reader was
- * cancelled. */
 static int
 copy(struct job *job, struct err *err)
 {
 	int64_t began = clock_ms();
-	pthread_t reader;
 	size_t left = 0;
 	int ret;
 
-	job->stop_reading = false;
-	memset(&job->reader_err, 0, sizeof job->reader_err);
-	job->queue = queue_new(QUEUE_BATCHES, QUEUE_BYTES, work_free);
-	if (job->reader == NULL)
-		reader_new(job);
-	if (pthread_create(&reader, NULL, reader_thread, job) != 0)
-		BUG("no thread");
-	ret = writer_run(job, err);
-	stop_reader(job);
-	if (ret < 0) {
-		queue_close(job->queue);
-		cancel_fire(job->source.cancel);
-		discard_queue(job);
-	}
-	pthread_join(reader, NULL);
-	reader_free(job);
-	queue_free(&job->queue);
+	lanes_go(job);
+	ret = lane_copy(&job->main, err);
+	lanes_end(job);
 	pthread_mutex_lock(&job->local->lock);
 	job->account->progress.copy_ms += (uint64_t)(clock_ms() - began);
 	pthread_mutex_unlock(&job->local->lock);
-	if (ret == 0 && job->reader_err.code != ERR_NONE) {
-		*err = job->reader_err;
+	if (atomic_load(&job->broken)) {
+		*err = job->broke;
 		ret = -1;
 	}
 	do
@@ -305,7 +217,7 @@ copy(struct job *job, struct err *err)
 static int
 foresee_quota(struct job *job, struct err *err)
 {
-	const struct side *target = &job->target;
+	const struct side *target = &job->main.target;
 	uint64_t left = left_at_most(job), used = 0, limit = 0;
 	struct err why = { 0 };
 
@@ -332,7 +244,7 @@ attempt(struct job *job, struct err *err)
 {
 	show_state(job, ACCOUNT_SCANNING);
 	/* What an attempt before this one still had queued decides what is in doubt. */
-	if (ledger_flush(job->ledger, err) < 0 || open_both(job, err) < 0 ||
+	if (ledger_flush(job->ledger, err) < 0 || open_main(job, err) < 0 ||
 		folders_prepare(job, err) < 0)
 		return -1;
 	load_progress(job);
@@ -433,7 +345,7 @@ stopped_state(const struct job *job)
 static int64_t
 wait_before_next(const struct err *err, unsigned tries)
 {
-	if (is_final(err) || tries > TRIES_MAX)
+	if (err_is_final(err) || tries > TRIES_MAX)
 		return -1;
 	if (err->wait_ms != 0)
 		return err->wait_ms;
@@ -481,8 +393,8 @@ static void
 publish_cancels(struct job *job, bool on)
 {
 	pthread_mutex_lock(&job->local->lock);
-	job->account->cancel[0] = on ? job->source.cancel : NULL;
-	job->account->cancel[1] = on ? job->target.cancel : NULL;
+	job->account->cancel[0] = on ? job->main.source.cancel : NULL;
+	job->account->cancel[1] = on ? job->main.target.cancel : NULL;
 	pthread_mutex_unlock(&job->local->lock);
 }
 
@@ -503,7 +415,7 @@ take_again(struct job *job)
 static void
 run_attempt(struct job *job, struct err *err)
 {
-	const struct endpoint *ep = &job->target.endpoint;
+	const struct endpoint *ep = &job->main.target.endpoint;
 	uint64_t landed = job->landed;
 	struct err *folder;
 	int lock = -1, ret;
@@ -511,8 +423,8 @@ run_attempt(struct job *job, struct err *err)
 	ret = account_lock(ep->host, ep->port, ep->user, &lock, err);
 	if (ret == 0)
 		ret = attempt(job, err);
-	side_close(&job->source);
-	side_close(&job->target);
+	lanes_end(job);
+	lane_close(&job->main);
 	folder = folder_error(job);
 	if (ret < 0 && !job->restart)
 		end_failed(job, err, job->landed > landed);
@@ -525,7 +437,7 @@ run_attempt(struct job *job, struct err *err)
 	else
 		end_done(job);
 	settle_keep_watched(job);
-	reader_free(job);
+	reader_free(&job->main);
 	folders_clear(job);
 	if (lock >= 0)
 		close(lock);
@@ -545,11 +457,10 @@ job_run(struct job *job)
 	job->readonly = job->config->task != TASK_RUN;
 	pthread_mutex_init(&job->lock, NULL);
 	pthread_cond_init(&job->changed, NULL);
-	side_init(job, true);
-	side_init(job, false);
+	lane_init(&job->main, job);
 	publish_cancels(job, true);
-	if (pace_enter2(pace, &job->source.endpoint, &job->target.endpoint, job->target.cancel,
-		    &err) < 0) {
+	if (pace_enter2(pace, &job->main.source.endpoint, &job->main.target.endpoint,
+		    job->main.target.cancel, &err) < 0) {
 		if (job->readonly)
 			job->account->check.err = err;
 		end_failed(job, &err, false);
@@ -558,11 +469,10 @@ job_run(struct job *job)
 			check_account_run(job);
 		else
 			run_attempt(job, &err);
-		pace_leave2(pace, &job->source.endpoint, &job->target.endpoint);
+		pace_leave2(pace, &job->main.source.endpoint, &job->main.target.endpoint);
 	}
 	publish_cancels(job, false);
-	side_clear(&job->source);
-	side_clear(&job->target);
+	lane_clear(&job->main);
 	pthread_cond_destroy(&job->changed);
 	pthread_mutex_destroy(&job->lock);
 }

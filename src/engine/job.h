@@ -25,8 +25,9 @@
 	(TRAIT_NUL | TRAIT_BARE_LF | TRAIT_BARE_CR | TRAIT_8BIT_HEADER | TRAIT_NO_HEADER |         \
 		TRAIT_BAD_HEADER)
 
-/* One side of the job: how to log in, and the live session with the one thread that owns it. */
+/* How to log in at one side, and the live session with the one thread that owns it. */
 struct side {
+	bool is_source;
 	const struct connector *c;
 	struct endpoint endpoint;
 	char *login; /* owned; endpoint.login or NULL */
@@ -60,7 +61,9 @@ struct work_folder {
 	struct ledger_folder row;     /* owned strings; counters as at the attempt's start */
 	bool fresh;                   /* the ledger had no row of it, under no UIDVALIDITY */
 
-	/* The reader's. */
+	bool taken; /* by a lane; hold job->lock */
+
+	/* Its lane's reader's. */
 	bool begun;
 	/* A folder of which nothing is known yet is fetched by ranges of UIDs, sizes unseen; what
 	 * it holds is listed behind that, and what did not come is fetched like any other. */
@@ -87,14 +90,14 @@ struct work_folder {
 	uint32_t scan_end; /* the last UID there is, as the server tells */
 	uint32_t scan_width;
 	unsigned scans, ops; /* in flight; ops: with all others */
-	bool scanned;        /* to its end */
+	atomic_bool scanned; /* to its end; what was found is fixed then */
 	uint64_t new_items, new_bytes, known_items, known_bytes; /* by this scan */
 	struct todo *todo; /* found, not yet asked for; ascending */
 	size_t todo_count, todo_next, todo_cap;
 	struct uidset again; /* refused within a set: asked for once more, one by one */
 	struct err err;      /* the source refuses this folder */
 
-	/* The writer's. */
+	/* Its lane's writer's; before and after the copying, and what is in doubt: the worker's. */
 	int64_t second_look_ms; /* when it is due; 0 = none */
 	struct doubt *doubt;    /* what is being settled, or NULL */
 	struct uidset ours;     /* UIDs that this attempt's messages have on the target */
@@ -138,6 +141,24 @@ struct care_list {
 	struct care_list *next;
 };
 
+/* A pair of connections that copies: its reader's thread owns the source session, its writer's the
+ * target session, and between them is a queue. Folders are taken one after the other, each by one
+ * lane, so that the target keeps the order of the source. */
+struct lane {
+	struct job *job;
+	struct side source, target;
+	struct queue *queue;
+	struct reader *reader; /* reader.c */
+
+	/* The reader's: what it has taken. */
+	struct work_folder **folders;
+	size_t folder_count, folder_cap;
+
+	/* Shared: hold job->lock. */
+	bool stop_reading;     /* the writer wants the reader to end */
+	struct err reader_err; /* code ERR_NONE: none */
+};
+
 struct job {
 	/* Fixed once it runs. */
 	struct local *local;
@@ -149,8 +170,8 @@ struct job {
 	const char *name; /* the source user, for log lines */
 	bool readonly;    /* dry run or check: nothing is written on either side */
 
-	/* Source: the reader's thread while it runs; target: the worker's. */
-	struct side source, target;
+	struct lane main;           /* its writer is the worker's thread */
+	struct lanes *lanes;        /* further ones, or NULL: lanes.c */
 	struct batch_limits limits; /* of the target session */
 	unsigned target_caps;
 
@@ -159,22 +180,20 @@ struct job {
 	struct plan plan;
 	struct work_folder *folders;
 	size_t folder_count;
-	struct queue *queue;
-	struct reader *reader;           /* reader.c */
 	struct subscribing *subscribing; /* subscribe.c */
 
-	atomic_bool stopped; /* this attempt ends early; see job_stopping() */
-
-	/* The worker's thread only. */
-	bool restart;    /* this attempt comes to rest and another follows at once */
-	bool remarks;    /* something was refused that is no item: the account is not simply done */
-	uint64_t landed; /* by this attempt; tells whether an attempt got on */
+	atomic_bool stopped;     /* this attempt ends early; see job_stopping() */
+	atomic_bool broken;      /* a lane has failed: all come to rest */
+	atomic_bool restart;     /* this attempt comes to rest and another follows at once */
+	atomic_bool remarks;     /* something was refused that is no item: not simply done */
+	_Atomic uint64_t landed; /* by this attempt; tells whether an attempt got on */
+	_Atomic uint64_t landed_bytes;
 
 	/* Shared: hold `lock`, never across network, disk or drawing. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool stop_reading;     /* the writer wants the reader to end */
-	struct err reader_err; /* code ERR_NONE: none */
+	struct err broke;      /* why it is broken */
+	size_t next_folder;    /* all before it are taken */
 	unsigned taken_traits; /* content the target has taken before (enum content_trait) */
 };
 
@@ -193,12 +212,12 @@ bool job_takes_care(struct job *job, enum care care, const char *source_key, uin
 bool job_takes_any_care(struct job *job, const char *source_key);
 
 /* side.c */
-void side_init(struct job *job, bool source);
+void side_init(struct job *job, struct side *side, bool source);
 /* Logs in as the host's pace allows: waits out its back-off, and does not try where logins are
  * not tried any more. What comes of it counts for all accounts of that host. */
 int side_open(struct job *job, struct side *side, struct err *err);
 /* All its folders, into a list that is empty or not yet made. */
-int side_list(struct job *job, struct side *side, struct folder_list *list, struct err *err);
+int side_list(struct side *side, struct folder_list *list, struct err *err);
 void side_close(struct side *side);
 void side_clear(struct side *side);
 
@@ -244,15 +263,42 @@ int subscribe_begin(struct job *job, struct err *err);
 int subscribe_end(struct job *job, struct err *err);
 void subscribe_clear(struct job *job);
 
+/* lane.c */
+/* Both sides, not connected. */
+void lane_init(struct lane *lane, struct job *job);
+void lane_clear(struct lane *lane);
+/* Logs in on both sides at once; lists (NULL: not asked for): all folders of each. */
+int lane_open(
+	struct lane *lane, struct folder_list *source, struct folder_list *target, struct err *err);
+void lane_close(struct lane *lane);
+/* Copies until no folder is left for it, by this thread and one of its own. What fails breaks the
+ * attempt, and so does what has broken it: then -1. */
+int lane_copy(struct lane *lane, struct err *err);
+
+/* lanes.c: further lanes for an account with much to copy, in slots that nobody else wants. */
+/* Begins to connect them; after the folders have their plan and source. */
+void lanes_begin(struct job *job);
+/* A lane takes no more than keeps it busy, since others want some, too, or may come. */
+bool lanes_share(const struct job *job);
+/* Now and then by the worker's thread, while it copies: adds one if that seems to pay. */
+void lanes_look(struct job *job);
+/* The next folder, or NULL: none is left for this lane. By its reader's thread. */
+struct work_folder *lanes_take(struct lane *lane);
+/* Likewise one that may come at once, for the first lane, before any may copy. */
+struct work_folder *lanes_take_ahead(struct lane *lane);
+void lanes_go(struct job *job);  /* they may copy; what is not connected yet follows */
+void lanes_end(struct job *job); /* waits for all; those that do not copy yet never do */
+
 /* reader.c */
-/* Makes the job's reader, once its folders have their plan and source; freed by reader_free(),
- * which closes nothing: what was asked for is still on its way. */
-void reader_new(struct job *job);
-void reader_free(struct job *job);
+/* Makes the lane's reader; freed by reader_free(), which closes nothing: what was asked for is
+ * still on its way. */
+void reader_new(struct lane *lane);
+void reader_free(struct lane *lane);
 /* Asks for the first messages of folders that the ledger does not know, before the target is ready
  * for them. By the worker's thread, which leaves the source session alone afterwards. */
-int reader_ahead(struct job *job, struct err *err);
-void *reader_thread(void *job); /* closes the queue at its end */
+int reader_ahead(struct lane *lane, struct err *err);
+void *reader_thread(void *lane); /* closes the queue at its end */
+bool reader_may_come_at_once(struct job *job, const struct work_folder *wf);
 
 /* intent.c */
 /* Queues the intent of a batch for that folder, with the bound of now; fills id, ticket, bound. */
@@ -269,18 +315,19 @@ void intent_entry_row(const struct ledger_entry *entry, struct match_row *row_r)
 /* writer.c */
 /* Sends what the reader hands over until the queue is closed and empty. Any thread's error ends it;
  * a link error leaves what was unanswered in doubt. */
-int writer_run(struct job *job, struct err *err);
+int writer_run(struct lane *lane, struct err *err);
+void writer_say_shared(const struct lane *lane); /* after its end, and the reader's */
 
-/* look.c: what lies on the target, by the worker's thread with nothing in flight. */
+/* look.c: what lies on the target, by the writer's thread with nothing in flight. */
 enum look_what { LOOK_META, LOOK_DIGESTS };
 /* Messages of the target folder with UID > above, without those in `without` (NULL = none),
  * ascending. listed_r (may be NULL): all UIDs above, the left out ones too. */
-int look_above(struct job *job, const struct folder *folder, uint32_t above,
+int look_above(struct lane *lane, const struct folder *folder, uint32_t above,
 	const struct uidset *without, enum look_what what, struct match_found **found_r,
 	size_t *count_r, struct uidset *listed_r, struct err *err);
 
 /* The digests of those UIDs, ascending; what is not there (any more) is not among them. */
-int look_digests(struct job *job, const struct folder *folder, const struct uidset *uids,
+int look_digests(struct lane *lane, const struct folder *folder, const struct uidset *uids,
 	struct match_found **found_r, size_t *count_r, struct err *err);
 
 /* settle.c */
@@ -300,7 +347,7 @@ void doubt_free(struct doubt **doubt);
 void settle_keep_watched(struct job *job);
 
 /* flags.c */
-int flags_apply(struct job *job, struct work *work, struct err *err);
+int flags_apply(struct lane *lane, struct work *work, struct err *err);
 
 /* rows.c: the ledger's rows of a folder, in windows. */
 /* 0 to go on, -1 with *err. The row is borrowed; it may be changed. */

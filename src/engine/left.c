@@ -132,7 +132,7 @@ static int
 read_folder(struct listing *l, size_t index, const struct ledger_folder *rows, size_t row_count,
 	struct err *err)
 {
-	const struct side *source = &l->job->source;
+	const struct side *source = &l->job->main.source;
 	const struct plan_folder *pf = &l->job->plan.folders[index];
 	struct message *message = NULL;
 	uint64_t before;
@@ -199,7 +199,7 @@ left_list(struct job *job, struct check_account *check, const struct ledger_fold
 		for (; asked < job->plan.work_count && ahead < LISTS_AHEAD && ret == 0; asked++) {
 			if (job->plan.folders[asked].source.messages == 0)
 				continue;
-			ret = ask_folder(&job->source, &job->plan.folders[asked], err);
+			ret = ask_folder(&job->main.source, &job->plan.folders[asked], err);
 			ahead++;
 		}
 		if (ret < 0 || job->plan.folders[at].source.messages == 0)

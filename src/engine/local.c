@@ -424,7 +424,7 @@ matches(const struct account *account, const struct command *command)
 static void
 cut_account(struct account *account)
 {
-	for (int s = 0; s < 2; s++)
+	for (int s = 0; s < 2 * LANES_MAX; s++)
 		if (account->cancel[s] != NULL)
 			cancel_fire(account->cancel[s]);
 }

@@ -18,6 +18,8 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/intent.c \
 	src/engine/job.c \
 	src/engine/job.h \
+	src/engine/lane.c \
+	src/engine/lanes.c \
 	src/engine/left.c \
 	src/engine/local.c \
 	src/engine/look.c \

@@ -39,10 +39,10 @@ by_uid(const void *a, const void *b)
 }
 
 static int
-list_meta(struct job *job, const struct folder *folder, uint32_t above,
+list_meta(struct lane *lane, const struct folder *folder, uint32_t above,
 	const struct uidset *without, struct look *look, struct uidset *listed, struct err *err)
 {
-	struct side *target = &job->target;
+	struct side *target = &lane->target;
 	struct uidset set = { 0 };
 	struct message *message;
 	int ret;
@@ -77,11 +77,11 @@ find(struct look *look, uint32_t uid)
 }
 
 static int
-digest_some(struct job *job, const struct folder *folder, struct look *look, bool heads,
+digest_some(struct lane *lane, const struct folder *folder, struct look *look, bool heads,
 	struct err *err)
 {
-	struct side *target = &job->target;
-	uint64_t limit = 2 * job->run->stream_limit;
+	struct side *target = &lane->target;
+	uint64_t limit = 2 * lane->job->run->stream_limit;
 	struct uidset set = { 0 };
 	struct message *message;
 	int ret = 0;
@@ -109,7 +109,7 @@ digest_some(struct job *job, const struct folder *folder, struct look *look, boo
 }
 
 int
-look_above(struct job *job, const struct folder *folder, uint32_t above,
+look_above(struct lane *lane, const struct folder *folder, uint32_t above,
 	const struct uidset *without, enum look_what what, struct match_found **found_r,
 	size_t *count_r, struct uidset *listed_r, struct err *err)
 {
@@ -119,9 +119,10 @@ look_above(struct job *job, const struct folder *folder, uint32_t above,
 	*count_r = 0;
 	if (above == UINT32_MAX)
 		return 0;
-	if (list_meta(job, folder, above, without, &look, listed_r, err) < 0 ||
-		(what == LOOK_DIGESTS && (digest_some(job, folder, &look, false, err) < 0 ||
-						 digest_some(job, folder, &look, true, err) < 0))) {
+	if (list_meta(lane, folder, above, without, &look, listed_r, err) < 0 ||
+		(what == LOOK_DIGESTS &&
+			(digest_some(lane, folder, &look, false, err) < 0 ||
+				digest_some(lane, folder, &look, true, err) < 0))) {
 		free(look.found);
 		return -1;
 	}
@@ -131,10 +132,10 @@ look_above(struct job *job, const struct folder *folder, uint32_t above,
 }
 
 int
-look_digests(struct job *job, const struct folder *folder, const struct uidset *uids,
+look_digests(struct lane *lane, const struct folder *folder, const struct uidset *uids,
 	struct match_found **found_r, size_t *count_r, struct err *err)
 {
-	struct side *target = &job->target;
+	struct side *target = &lane->target;
 	struct look look = { 0 };
 	struct message *message;
 	int ret = target->c->fetch_start(target->session, folder, uids, FETCH_DIGEST, err);

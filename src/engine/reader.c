@@ -35,6 +35,8 @@
 #define FETCH_SET_MESSAGES 1000u
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCHES_IN_FLIGHT  64u
+#define SHARE_BYTES        (16u << 20) /* in flight, before a lane that shares takes more */
+#define SHARE_OPS          (2 * FETCHES_IN_FLIGHT)
 #define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
 #define SPARSE_MOST        2u   /* UIDs for each message, so that ranges hold what they should */
 #define SIZE_IS_WRONG      4 /* times: what a server's estimate is not; less is fetched and seen */
@@ -66,6 +68,7 @@ struct op {
 	uint64_t bytes;
 	bool single; /* asked for alone after a refusal */
 	bool whole;  /* kept, however large */
+	bool behind; /* a list behind its folder's last range: not counted as a scan */
 	struct scanned *scanned;
 	size_t scanned_count, scanned_cap;
 	struct fetch_since since; /* OP_CHANGES */
@@ -73,11 +76,12 @@ struct op {
 
 struct reader {
 	struct job *job;
+	struct lane *lane;
 	struct op *first, **last;
 	size_t op_count, scans, fetches;
 	uint64_t bytes_in_flight;
 	size_t todo_ahead;
-	size_t first_open;   /* all folders before it are read */
+	size_t first_open;   /* of the lane's folders: all before it are read */
 	struct batch *batch; /* being filled */
 	struct work_folder *batch_folder;
 	bool batch_alone;
@@ -123,7 +127,7 @@ work_free(void *p)
 static int
 hand_over(struct reader *r, struct work **work, uint64_t weight, struct err *err)
 {
-	int ret = queue_push(r->job->queue, *work, weight, HOLD_UP_MS);
+	int ret = queue_push(r->lane->queue, *work, weight, HOLD_UP_MS);
 
 	if (ret == 1) {
 		*work = NULL;
@@ -690,7 +694,7 @@ end_scan(struct reader *r, struct op *op, struct err *err)
 
 	changes->folder = op->folder;
 	op->folder->scans--;
-	r->scans--;
+	r->scans -= !op->behind;
 	if (op->scanned_count > 1)
 		qsort(op->scanned, op->scanned_count, sizeof *op->scanned, by_uid);
 	if (op->kind == OP_CHANGES)
@@ -738,7 +742,7 @@ add_scanned(struct op *op, const struct item *item)
 static int
 start_op(struct reader *r, struct op *op, struct err *err)
 {
-	struct side *source = &r->job->source;
+	struct side *source = &r->lane->source;
 	const struct folder *folder = &op->folder->source;
 	enum fetch_what what = FETCH_META;
 	int ret;
@@ -765,7 +769,7 @@ start_op(struct reader *r, struct op *op, struct err *err)
 }
 
 static int
-start_scan(struct reader *r, struct work_folder *wf, struct err *err)
+start_scan(struct reader *r, struct work_folder *wf, bool behind, struct err *err)
 {
 	struct op *op = xcalloc(1, sizeof *op);
 	/* The last window has no end: what a server says of UIDNEXT may be old, or too low. */
@@ -777,7 +781,8 @@ start_scan(struct reader *r, struct work_folder *wf, struct err *err)
 	uidset_add(&op->set, wf->scan_uid, last);
 	wf->scan_uid = is_last ? 0 : last + 1;
 	wf->scans++;
-	r->scans++;
+	op->behind = behind;
+	r->scans += !behind;
 	return start_op(r, op, err);
 }
 
@@ -799,9 +804,8 @@ start_at_once(struct reader *r, struct work_folder *wf, struct err *err)
 	r->fetches++;
 	if (start_op(r, op, err) < 0)
 		return -1;
-	while (is_last && wf->scan_uid != 0 &&
-		(wf->scan_uid == 1 || r->scans < SCANS_IN_FLIGHT))
-		if (start_scan(r, wf, err) < 0)
+	while (is_last && wf->scan_uid != 0)
+		if (start_scan(r, wf, true, err) < 0)
 			return -1;
 	return 0;
 }
@@ -889,6 +893,124 @@ is_read(const struct work_folder *wf)
 }
 
 static bool
+none_is_too_large(const struct job *job, const struct folder *folder)
+{
+	return job->limits.message_max == 0 ||
+	       ((folder->flags & FOLDER_SIZE) != 0 &&
+		       folder->size_bytes <= job->limits.message_max);
+}
+
+/* Nothing of it is known, so nothing is in doubt, and no message is left out for its size or date.
+ */
+bool
+reader_may_come_at_once(struct job *job, const struct work_folder *wf)
+{
+	const struct profile_run *run = job->run;
+	const struct folder *f = &wf->source;
+
+	return wf->fresh && (f->flags & FOLDER_STATUS) != 0 && f->uidnext > 1 &&
+	       f->uidnext - 1 <= (uint64_t)SPARSE_MOST * f->messages && run->since == INT64_MIN &&
+	       run->before == INT64_MAX && run->max_size == 0 && none_is_too_large(job, f) &&
+	       !job_takes_any_care(job, f->key);
+}
+
+static void
+begin_at_once(struct work_folder *wf)
+{
+	const struct folder *f = &wf->source;
+	uint64_t messages = f->messages, bytes = FETCH_SET_BYTES, width = f->uidnext;
+
+	if ((f->flags & FOLDER_SIZE) != 0)
+		bytes = f->size_bytes;
+	else if (messages > AT_ONCE_MESSAGES)
+		messages = AT_ONCE_MESSAGES;
+	if (messages > FETCH_SET_MESSAGES) {
+		bytes = bytes / messages * FETCH_SET_MESSAGES;
+		messages = FETCH_SET_MESSAGES;
+	}
+	if (bytes > FETCH_SET_BYTES) {
+		messages = messages * FETCH_SET_BYTES / bytes;
+		messages = messages > 0 ? messages : 1;
+		bytes = FETCH_SET_BYTES;
+	}
+	width = width * messages / f->messages;
+	wf->at_once = true;
+	wf->at_once_uid = 1;
+	wf->at_once_width = width < 1                ? 1
+			    : width > UINT32_MAX - 1 ? UINT32_MAX - 1
+						     : (uint32_t)width;
+	wf->at_once_bytes = bytes;
+}
+
+static void
+begin_folder(struct job *job, struct work_folder *wf)
+{
+	const struct folder *f = &wf->source;
+	uint64_t width;
+
+	if (wf->err.code != ERR_NONE || wf->begun)
+		return;
+	wf->begun = true;
+	if (wf->was_in_doubt || in_doubt(job, wf))
+		wf->look = LOOK_ALL;
+	if (wf->look == LOOK_NOTHING) {
+		sum_up(wf);
+		wf->scanned = true;
+		return;
+	}
+	wf->scan_uid = 1;
+	if (wf->look == LOOK_CHANGES) {
+		wf->scan_uid = wf->row.seen.uidnext;
+		if (f->highestmodseq != wf->row.seen.modseq)
+			go_through_known(wf, KNOWN_CHANGES);
+	}
+	wf->scan_end = UINT32_MAX - 1;
+	wf->scan_width = UINT32_MAX - 1;
+	if (!(f->flags & FOLDER_STATUS) || f->uidnext == 0)
+		return;
+	wf->scan_end = f->uidnext - 1;
+	width = f->messages <= SCAN_MESSAGES ? f->uidnext
+					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
+	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;
+	/* Rows that were just settled are not in the counts of the attempt's start. */
+	if (f->messages == 0 && rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt &&
+		wf->look == LOOK_ALL)
+		wf->scan_uid = 0;
+	else if (reader_may_come_at_once(job, wf))
+		begin_at_once(wf);
+}
+
+/* Until it is known what there is of a folder whose messages come first: what its server said. */
+static void
+say_expected(struct job *job, const struct work_folder *wf)
+{
+	if (wf->at_once)
+		ledger_folder_found(job->ledger, wf->row.id, wf->source.messages,
+			wf->source.size_bytes, wf->row.scanned_round);
+}
+
+static void
+folder_taken(struct reader *r, struct work_folder *wf)
+{
+	begin_folder(r->job, wf);
+	say_expected(r->job, wf);
+	if (is_read(wf) && wf->err.code == ERR_NONE && !wf->scanned)
+		folder_counted(r, wf);
+	else if (wf->scanned && lanes_share(r->job))
+		tell_counted(r->job);
+}
+
+static bool
+take_folder(struct reader *r)
+{
+	struct work_folder *wf = lanes_take(r->lane);
+
+	if (wf != NULL)
+		folder_taken(r, wf);
+	return wf != NULL;
+}
+
+static bool
 has_room(const struct reader *r)
 {
 	return r->fetches < FETCHES_IN_FLIGHT &&
@@ -898,8 +1020,8 @@ has_room(const struct reader *r)
 static int
 top_up_at_once(struct reader *r, struct err *err)
 {
-	for (size_t i = r->first_open; i < r->job->folder_count && has_room(r); i++) {
-		struct work_folder *wf = &r->job->folders[i];
+	for (size_t i = r->first_open; i < r->lane->folder_count && has_room(r); i++) {
+		struct work_folder *wf = r->lane->folders[i];
 		while (wf->at_once_uid != 0 && has_room(r))
 			if (start_at_once(r, wf, err) < 0)
 				return -1;
@@ -907,37 +1029,72 @@ top_up_at_once(struct reader *r, struct err *err)
 	return 0;
 }
 
-/* Fills the row of operations up: fetches of what is known first, in folder order, then scans. */
+/* Fetches of what is known first, in folder order, then scans. */
 static int
-top_up(struct reader *r, struct err *err)
+ask(struct reader *r, struct err *err)
 {
-	struct job *job = r->job;
+	struct lane *lane = r->lane;
 
-	if (r->first != NULL && job->source.c->wants_rest(job->source.session))
-		return 0;
-	while (r->first_open < job->folder_count && is_read(&job->folders[r->first_open]))
-		r->first_open++;
-	for (size_t i = r->first_open; i < job->folder_count && r->fetches < FETCHES_IN_FLIGHT;
+	for (size_t i = r->first_open; i < lane->folder_count && r->fetches < FETCHES_IN_FLIGHT;
 		i++) {
-		struct work_folder *wf = &job->folders[i];
+		struct work_folder *wf = lane->folders[i];
 		while ((wf->todo_next < wf->todo_count || wf->again.count > 0) && has_room(r))
 			if (start_fetch(r, wf, err) < 0)
 				return -1;
 	}
 	if (top_up_at_once(r, err) < 0)
 		return -1;
-	for (size_t i = r->first_open; i < job->folder_count && r->scans < SCANS_IN_FLIGHT &&
+	for (size_t i = r->first_open; i < lane->folder_count && r->scans < SCANS_IN_FLIGHT &&
 				       (r->todo_ahead < TODO_AHEAD || r->op_count == 0);
 		i++) {
-		struct work_folder *wf = &job->folders[i];
+		struct work_folder *wf = lane->folders[i];
 		while (wf->known_uid != 0 && r->scans < SCANS_IN_FLIGHT)
 			if (start_known(r, wf, err) < 0)
 				return -1;
 		while (wf->scan_uid != 0 && wf->at_once_uid == 0 && r->scans < SCANS_IN_FLIGHT &&
-			(r->todo_ahead < TODO_AHEAD || r->op_count == 0) && !in_doubt(job, wf))
-			if (start_scan(r, wf, err) < 0)
+			(r->todo_ahead < TODO_AHEAD || r->op_count == 0) && !in_doubt(r->job, wf))
+			if (start_scan(r, wf, false, err) < 0)
 				return -1;
 	}
+	return 0;
+}
+
+/* Has it asked for all of it that may be asked for? */
+static bool
+is_asked(struct reader *r, const struct work_folder *wf)
+{
+	return wf->known_uid == 0 && wf->at_once_uid == 0 && wf->todo_next == wf->todo_count &&
+	       wf->again.count == 0 && (wf->scan_uid == 0 || in_doubt(r->job, wf));
+}
+
+/* Where lanes share the folders, each takes no more than is on its way at once. */
+static bool
+wants_more(struct reader *r)
+{
+	if (!lanes_share(r->job))
+		return true;
+	for (size_t i = r->first_open; i < r->lane->folder_count; i++)
+		if (!is_asked(r, r->lane->folders[i]))
+			return false;
+	return r->bytes_in_flight < SHARE_BYTES && r->op_count < SHARE_OPS &&
+	       r->scans < SCANS_IN_FLIGHT;
+}
+
+/* Fills the row of operations up. */
+static int
+top_up(struct reader *r, struct err *err)
+{
+	struct lane *lane = r->lane;
+
+	if (r->first != NULL && lane->source.c->wants_rest(lane->source.session))
+		return 0;
+	while (r->first_open < lane->folder_count && is_read(lane->folders[r->first_open]))
+		r->first_open++;
+	if (ask(r, err) < 0)
+		return -1;
+	while (wants_more(r) && take_folder(r))
+		if (ask(r, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -1051,7 +1208,7 @@ give_up_folder(struct reader *r, struct op *op, const struct err *refused)
 	struct work_folder *wf = op->folder;
 
 	wf->scans--;
-	r->scans--;
+	r->scans -= !op->behind;
 	wf->scan_uid = wf->known_uid = 0;
 	if (wf->err.code == ERR_NONE) {
 		wf->err = *refused;
@@ -1091,7 +1248,7 @@ static void
 give_up_changes(struct reader *r, struct op *op)
 {
 	op->folder->scans--;
-	r->scans--;
+	r->scans -= !op->behind;
 	op->folder->strange = true;
 	window_ended(r, op->folder);
 }
@@ -1118,7 +1275,7 @@ end_op(struct reader *r, struct op *op, const struct err *refused, struct err *e
 static int
 take_answer(struct reader *r, struct err *err)
 {
-	struct side *source = &r->job->source;
+	struct side *source = &r->lane->source;
 	struct op *op = r->first;
 	struct message *message = NULL;
 	struct err refused = { 0 };
@@ -1155,94 +1312,6 @@ take_answer(struct reader *r, struct err *err)
 	return ret;
 }
 
-static bool
-none_is_too_large(const struct job *job, const struct folder *folder)
-{
-	return job->limits.message_max == 0 ||
-	       ((folder->flags & FOLDER_SIZE) != 0 &&
-		       folder->size_bytes <= job->limits.message_max);
-}
-
-/* Nothing of it is known, so nothing is in doubt, and no message is left out for its size or date.
- */
-static bool
-may_come_at_once(struct job *job, const struct work_folder *wf)
-{
-	const struct profile_run *run = job->run;
-	const struct folder *f = &wf->source;
-
-	return wf->fresh && (f->flags & FOLDER_STATUS) != 0 && f->uidnext > 1 &&
-	       f->uidnext - 1 <= (uint64_t)SPARSE_MOST * f->messages && run->since == INT64_MIN &&
-	       run->before == INT64_MAX && run->max_size == 0 && none_is_too_large(job, f) &&
-	       !job_takes_any_care(job, f->key);
-}
-
-static void
-begin_at_once(struct work_folder *wf)
-{
-	const struct folder *f = &wf->source;
-	uint64_t messages = f->messages, bytes = FETCH_SET_BYTES, width = f->uidnext;
-
-	if ((f->flags & FOLDER_SIZE) != 0)
-		bytes = f->size_bytes;
-	else if (messages > AT_ONCE_MESSAGES)
-		messages = AT_ONCE_MESSAGES;
-	if (messages > FETCH_SET_MESSAGES) {
-		bytes = bytes / messages * FETCH_SET_MESSAGES;
-		messages = FETCH_SET_MESSAGES;
-	}
-	if (bytes > FETCH_SET_BYTES) {
-		messages = messages * FETCH_SET_BYTES / bytes;
-		messages = messages > 0 ? messages : 1;
-		bytes = FETCH_SET_BYTES;
-	}
-	width = width * messages / f->messages;
-	wf->at_once = true;
-	wf->at_once_uid = 1;
-	wf->at_once_width = width < 1                ? 1
-			    : width > UINT32_MAX - 1 ? UINT32_MAX - 1
-						     : (uint32_t)width;
-	wf->at_once_bytes = bytes;
-}
-
-static void
-begin_folder(struct job *job, struct work_folder *wf)
-{
-	const struct folder *f = &wf->source;
-	uint64_t width;
-
-	if (wf->err.code != ERR_NONE || wf->begun)
-		return;
-	wf->begun = true;
-	if (wf->was_in_doubt || in_doubt(job, wf))
-		wf->look = LOOK_ALL;
-	if (wf->look == LOOK_NOTHING) {
-		sum_up(wf);
-		wf->scanned = true;
-		return;
-	}
-	wf->scan_uid = 1;
-	if (wf->look == LOOK_CHANGES) {
-		wf->scan_uid = wf->row.seen.uidnext;
-		if (f->highestmodseq != wf->row.seen.modseq)
-			go_through_known(wf, KNOWN_CHANGES);
-	}
-	wf->scan_end = UINT32_MAX - 1;
-	wf->scan_width = UINT32_MAX - 1;
-	if (!(f->flags & FOLDER_STATUS) || f->uidnext == 0)
-		return;
-	wf->scan_end = f->uidnext - 1;
-	width = f->messages <= SCAN_MESSAGES ? f->uidnext
-					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
-	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;
-	/* Rows that were just settled are not in the counts of the attempt's start. */
-	if (f->messages == 0 && rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt &&
-		wf->look == LOOK_ALL)
-		wf->scan_uid = 0;
-	else if (may_come_at_once(job, wf))
-		begin_at_once(wf);
-}
-
 /* Nothing in flight and nothing to start but folders in doubt, which may become free. 1 = go on. */
 static int
 wait_for_doubts(struct reader *r, struct err *err)
@@ -1252,11 +1321,12 @@ wait_for_doubts(struct reader *r, struct err *err)
 	bool left = false, free = false;
 
 	pthread_mutex_lock(&job->lock);
-	for (size_t i = 0; i < job->folder_count; i++) {
-		left = left || job->folders[i].scan_uid != 0;
-		free = free || (job->folders[i].scan_uid != 0 && !job->folders[i].in_doubt);
+	for (size_t i = 0; i < r->lane->folder_count; i++) {
+		const struct work_folder *wf = r->lane->folders[i];
+		left = left || wf->scan_uid != 0;
+		free = free || (wf->scan_uid != 0 && !wf->in_doubt);
 	}
-	if (left && !free && !job->stop_reading) {
+	if (left && !free && !r->lane->stop_reading) {
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec++; /* a stop is heard */
 		pthread_cond_timedwait(&job->changed, &job->lock, &until);
@@ -1267,18 +1337,19 @@ wait_for_doubts(struct reader *r, struct err *err)
 	if (clock_ms() - r->spoke_ms < KEEPALIVE_MS)
 		return 1;
 	r->spoke_ms = clock_ms();
-	if (job->source.c->keepalive(job->source.session, err) < 0)
+	if (r->lane->source.c->keepalive(r->lane->source.session, err) < 0)
 		return -1;
 	return 1;
 }
 
 static bool
-must_stop(struct job *job)
+must_stop(const struct lane *lane)
 {
+	struct job *job = lane->job;
 	bool stop;
 
 	pthread_mutex_lock(&job->lock);
-	stop = job->stop_reading;
+	stop = lane->stop_reading;
 	pthread_mutex_unlock(&job->lock);
 	return stop || job_stopping(job);
 }
@@ -1287,13 +1358,16 @@ static int
 read_all(struct reader *r, struct err *err)
 {
 	struct work_folder *said = NULL;
+	size_t in_flight = SIZE_MAX;
 	int ret;
 
 	for (;;) {
-		if (must_stop(r->job))
+		if (must_stop(r->lane))
 			return 0;
-		if (top_up(r, err) < 0)
+		/* Only what has come to its end leaves something new to be asked for. */
+		if (r->op_count != in_flight && top_up(r, err) < 0)
 			return -1;
+		in_flight = r->first != NULL ? r->op_count : SIZE_MAX;
 		if (r->first == NULL) {
 			if (flush_batch(r, err) < 0)
 				return -1;
@@ -1312,19 +1386,20 @@ read_all(struct reader *r, struct err *err)
 }
 
 void
-reader_new(struct job *job)
+reader_new(struct lane *lane)
 {
 	struct reader *r = xcalloc(1, sizeof *r);
 
-	r->job = job;
+	r->job = lane->job;
+	r->lane = lane;
 	r->last = &r->first;
-	job->reader = r;
+	lane->reader = r;
 }
 
 void
-reader_free(struct job *job)
+reader_free(struct lane *lane)
 {
-	struct reader *r = job->reader;
+	struct reader *r = lane->reader;
 
 	if (r == NULL)
 		return;
@@ -1335,51 +1410,45 @@ reader_free(struct job *job)
 		op_free(&op);
 	}
 	free(r);
-	job->reader = NULL;
+	lane->reader = NULL;
 }
 
 int
-reader_ahead(struct job *job, struct err *err)
+reader_ahead(struct lane *lane, struct err *err)
 {
-	for (size_t i = 0; i < job->folder_count; i++)
-		if (may_come_at_once(job, &job->folders[i]))
-			begin_folder(job, &job->folders[i]);
-	return top_up_at_once(job->reader, err);
-}
+	struct reader *r = lane->reader;
+	struct work_folder *wf;
 
-/* Until it is known what there is of a folder whose messages come first: what its server said. */
-static void
-say_expected(struct job *job, const struct work_folder *wf)
-{
-	if (wf->at_once)
-		ledger_folder_found(job->ledger, wf->row.id, wf->source.messages,
-			wf->source.size_bytes, wf->row.scanned_round);
+	while (has_room(r) && wants_more(r) && (wf = lanes_take_ahead(lane)) != NULL) {
+		begin_folder(r->job, wf);
+		if (top_up_at_once(r, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 void *
 reader_thread(void *p)
 {
-	struct job *job = p;
-	struct reader *r = job->reader;
+	struct lane *lane = p;
+	struct job *job = lane->job;
+	struct reader *r = lane->reader;
 	struct err err = { 0 };
 
-	for (size_t i = 0; i < job->folder_count; i++) {
-		begin_folder(job, &job->folders[i]);
-		say_expected(job, &job->folders[i]);
-		if (is_read(&job->folders[i]) && job->folders[i].err.code == ERR_NONE &&
-			!job->folders[i].scanned)
-			folder_counted(r, &job->folders[i]);
-	}
+	for (size_t i = 0; i < lane->folder_count; i++)
+		folder_taken(r, lane->folders[i]);
+	while (!lanes_share(job) && take_folder(r))
+		;
 	tell_counted(job);
 	if (read_all(r, &err) < 0) {
 		pthread_mutex_lock(&job->lock);
-		job->reader_err = err;
+		lane->reader_err = err;
 		pthread_mutex_unlock(&job->lock);
 	}
 	if (r->batch != NULL) { /* whole messages that were read are worth sending */
 		struct err late = { 0 };
 		(void)flush_batch(r, &late);
 	}
-	queue_close(job->queue);
+	queue_close(lane->queue);
 	return NULL;
 }

@@ -114,7 +114,7 @@ by_digest(const void *a, const void *b)
 static int
 list_present(struct rematch *r, struct err *err)
 {
-	struct side *side = &r->job->source;
+	struct side *side = &r->job->main.source;
 	struct uidset all = { 0 };
 	struct message *message;
 	size_t cap = 0;
@@ -179,7 +179,7 @@ is_alone(const struct rematch *r, uint64_t size, int64_t received)
 static int
 digest_rest(struct rematch *r, struct err *err)
 {
-	struct side *side = &r->job->source;
+	struct side *side = &r->job->main.source;
 	struct uidset set = { 0 };
 	struct message *message;
 	size_t n = 0;
@@ -477,7 +477,7 @@ static int
 match_landed(struct job *job, const struct folder *folder, struct landed_rows *l, size_t *matched_r,
 	struct err *err)
 {
-	struct side *side = &job->target;
+	struct side *side = &job->main.target;
 	struct uidset all = { 0 };
 	struct message *message;
 	int ret;

@@ -110,7 +110,7 @@ static int
 probe_start(struct prepare *p, const struct ledger_folder *row, const struct folder *folder,
 	size_t most, struct probe *probe, struct err *err)
 {
-	struct side *source = &p->job->source;
+	struct side *source = &p->job->main.source;
 	struct uidset set = { 0 };
 	int ret = load_known(p, row, most, probe, err);
 
@@ -144,7 +144,7 @@ probe_message(struct probe *probe, const struct item *item)
 static int
 probe_end(struct prepare *p, struct probe *probe, struct err *err)
 {
-	struct side *source = &p->job->source;
+	struct side *source = &p->job->main.source;
 	struct message *message;
 	int ret = 0;
 
@@ -161,7 +161,7 @@ static int
 probe_sizes(struct prepare *p, struct probe *probe, struct err *err)
 {
 	static const unsigned char zero[DIGEST_SIZE];
-	struct side *source = &p->job->source;
+	struct side *source = &p->job->main.source;
 	struct uidset set = { 0 };
 	struct message *message;
 	size_t picked = 0;

@@ -72,7 +72,7 @@ seen_look(const struct job *job, const struct folder *now, const struct ledger_f
 		!needs_flags(job, now, seen))
 		return LOOK_NOTHING;
 	if (!is_counted(seen->modseq) || now->highestmodseq < seen->modseq ||
-		(job->source.c->caps(job->source.session) & CAN_CHANGES) == 0)
+		(job->main.source.c->caps(job->main.source.session) & CAN_CHANGES) == 0)
 		return LOOK_ALL;
 	return LOOK_CHANGES;
 }

@@ -182,7 +182,7 @@ see_whole(struct job *job, struct work_folder *wf, struct err *err)
 		if (d->rows[i].changed && memcmp(d->rows[i].there, zero, DIGEST_SIZE) == 0)
 			uidset_add(&uids, d->rows[i].uid, d->rows[i].uid);
 	if (uids.count > 0)
-		ret = look_digests(job, &wf->target, &uids, &found, &count, err);
+		ret = look_digests(&job->main, &wf->target, &uids, &found, &count, err);
 	for (size_t i = 0; ret == 0 && i < d->row_count; i++)
 		for (size_t k = 0; k < count && d->rows[i].changed; k++)
 			if (found[k].uid == d->rows[i].uid)
@@ -225,8 +225,8 @@ look(struct job *job, struct work_folder *wf, size_t *fresh_r, struct err *err)
 		uidset_add(&skip, ours.ranges[i].first, ours.ranges[i].last);
 	for (size_t i = 0; i < d->seen.count; i++)
 		uidset_add(&skip, d->seen.ranges[i].first, d->seen.ranges[i].last);
-	if (look_above(job, &wf->target, d->bound, &skip, LOOK_DIGESTS, &found, &count, &listed,
-		    err) < 0)
+	if (look_above(&job->main, &wf->target, d->bound, &skip, LOOK_DIGESTS, &found, &count,
+		    &listed, err) < 0)
 		goto out;
 	forget_seen(found, &count, &d->seen);
 	for (size_t i = 0; i < count; i++)
@@ -477,7 +477,7 @@ static int
 wait_until(struct job *job, int64_t due, struct err *err)
 {
 	while (clock_ms() < due)
-		if (job_stopping(job) || cancel_wait(job->target.cancel, 50))
+		if (job_stopping(job) || cancel_wait(job->main.target.cancel, 50))
 			return err_set(err, ERR_CANCELLED, "stopped");
 	return 0;
 }
@@ -569,7 +569,7 @@ settle_continue(struct job *job, bool wait, size_t *left_r, struct err *err)
 	int64_t due = 0;
 
 	while (wait && settle_pending(job, &due) && due > clock_ms() && !job_stopping(job))
-		if (cancel_wait(job->target.cancel, 100))
+		if (cancel_wait(job->main.target.cancel, 100))
 			return err_set(err, ERR_CANCELLED, "stopped");
 	for (size_t i = 0; i < job->folder_count; i++) {
 		struct work_folder *wf = &job->folders[i];
@@ -623,8 +623,8 @@ watch_folder(struct job *job, struct work_folder *wf, struct err *err)
 	if (ledger_flush(job->ledger, err) < 0 ||
 		ledger_target_uids(job->ledger, job->account->id, wf->target.key, d->bound, &ours,
 			&without, err) < 0 ||
-		look_above(job, &wf->target, d->bound, &ours, LOOK_DIGESTS, &found, &count, NULL,
-			err) < 0)
+		look_above(&job->main, &wf->target, d->bound, &ours, LOOK_DIGESTS, &found, &count,
+			NULL, err) < 0)
 		goto out;
 	forget_seen(found, &count, &d->seen);
 	match_rows(d->rows, d->row_count, found, count);

@@ -6,7 +6,7 @@
 
 #include "base/banned.h"
 
-#define SMALL_BYTES (16u << 20) /* in flight of all jobs, of messages that are never spilled */
+#define SMALL_BYTES (8u << 20) /* in flight of all jobs, of messages that are never spilled */
 
 /* Who logs in: the row's own password, else the admin, else (target) the source's password. */
 static void
@@ -30,16 +30,16 @@ choose_login(struct side *side, const struct profile_side *conf, const char *use
 }
 
 void
-side_init(struct job *job, bool source)
+side_init(struct job *job, struct side *side, bool source)
 {
 	const struct profile *profile = job->config->profile;
 	const struct profile_side *conf = source ? &profile->source : &profile->target;
 	const struct user *user = job->account->user;
-	struct side *side = source ? &job->source : &job->target;
 	struct endpoint *ep = &side->endpoint;
 	const char *host = source ? user->source_host : user->target_host;
 
 	memset(side, 0, sizeof *side);
+	side->is_source = source;
 	side->c = connector_by_name(conf->type);
 	side->cancel = cancel_new();
 	ep->host = host != NULL ? host : conf->host;
@@ -65,10 +65,10 @@ side_init(struct job *job, bool source)
 /* The connector speaks of the mailbox; whose password it was, and whose limits, is said here. What
  * a connection says of itself begins with its host already. */
 static int
-name_side(const struct job *job, const struct side *side, struct err *err)
+name_side(const struct side *side, struct err *err)
 {
 	const struct endpoint *ep = &side->endpoint;
-	const char *name = side == &job->source ? "source" : "target";
+	const char *name = side->is_source ? "source" : "target";
 	const char *at = err->text[0] == '[' ? err->text + 1 : err->text;
 
 	if (ep->login != NULL && strcmp(ep->login, ep->user) != 0 && err->scope == SCOPE_ACCOUNT &&
@@ -94,7 +94,7 @@ open_session(struct job *job, struct side *side, struct err *err)
 	env.compression = pace_compression(job->local->pace, &side->endpoint);
 	env.host = pace_host(job->local->pace, &side->endpoint);
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
-		return name_side(job, side, err);
+		return name_side(side, err);
 	return 0;
 }
 
@@ -174,11 +174,11 @@ side_open(struct job *job, struct side *side, struct err *err)
 }
 
 int
-side_list(struct job *job, struct side *side, struct folder_list *list, struct err *err)
+side_list(struct side *side, struct folder_list *list, struct err *err)
 {
 	folder_list_init(list);
 	if (side->c->folder_list(side->session, list, err) < 0)
-		return err_context(err, "%s", side == &job->source ? "source" : "target");
+		return err_context(err, "%s", side->is_source ? "source" : "target");
 	folder_list_index(list);
 	return 0;
 }

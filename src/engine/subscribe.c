@@ -59,8 +59,8 @@ subscribe_begin(struct job *job, struct err *err)
 		}
 	if (sub->count == 0)
 		return 0;
-	return job->target.c->subscribe_start(
-		job->target.session, sub->folders, sub->count, sub->errs, err);
+	return job->main.target.c->subscribe_start(
+		job->main.target.session, sub->folders, sub->count, sub->errs, err);
 }
 
 int
@@ -68,7 +68,7 @@ subscribe_end(struct job *job, struct err *err)
 {
 	struct subscribing *sub = job->subscribing;
 
-	if (sub->count > 0 && job->target.c->subscribe_wait(job->target.session, err) < 0)
+	if (sub->count > 0 && job->main.target.c->subscribe_wait(job->main.target.session, err) < 0)
 		return -1;
 	for (size_t i = 0; i < sub->count; i++)
 		note_result(job, sub->of[i], &sub->errs[i]);

@@ -1,6 +1,6 @@
 /* writer.c - the target side of a job: batches out, results into the ledger.
  *
- * Runs in the worker's thread, which owns the target session. A batch's bytes leave only after its
+ * Runs in the thread of its lane that owns the target session. A batch's bytes leave only after its
  * intent is durable. Batches travel in a window; what needs the session for itself (learning UIDs
  * where the server does not tell them, looking whether a refused batch was stored in part, flag
  * changes, second looks) is put aside and done when nothing is in flight.
@@ -32,6 +32,7 @@
 
 struct writer {
 	struct job *job;
+	struct lane *lane;
 	struct list redo;      /* pieces and repairs with their intents, as the source's order is */
 	struct list pieces;    /* of the batch being split; come before what is in redo */
 	struct list learn;     /* stored, UIDs not told */
@@ -91,6 +92,7 @@ close_batch(struct writer *w, struct batch *batch)
 	struct ledger_item *items = xcalloc(batch->count + 1, sizeof *items);
 	uint32_t top = 0;
 	unsigned traits = 0;
+	uint64_t bytes = 0;
 	size_t n = 0;
 
 	for (size_t i = 0; i < batch->count; i++) {
@@ -110,6 +112,9 @@ close_batch(struct writer *w, struct batch *batch)
 	job->taken_traits |= traits;
 	pthread_mutex_unlock(&job->lock);
 	job->landed += n;
+	for (size_t i = 0; i < n; i++)
+		bytes += items[i].size;
+	job->landed_bytes += bytes;
 	count_results(job, items, n);
 	free(items);
 }
@@ -375,7 +380,7 @@ compare(struct writer *w, struct batch *batch, struct err *err)
 			uidset_add(&uids, batch->entries[i].uid, batch->entries[i].uid);
 	if (uids.count == 0)
 		return 0;
-	ret = look_digests(w->job, batch->folder, &uids, &found, &count, err);
+	ret = look_digests(w->lane, batch->folder, &uids, &found, &count, err);
 	for (size_t i = 0; ret == 0 && i < batch->count; i++)
 		for (size_t k = 0; k < count && may_be_changed(&batch->entries[i]); k++)
 			if (found[k].uid == batch->entries[i].uid) {
@@ -410,17 +415,6 @@ note_uids(const struct batch *batch, bool told)
 		wf->shared += told && uidset_has(&wf->ours, uid);
 		uidset_add(&wf->ours, uid, uid);
 	}
-}
-
-/* A target that keeps equal messages once tells the same UID for each. */
-static void
-say_shared(struct job *job)
-{
-	for (size_t i = 0; i < job->folder_count; i++)
-		if (job->folders[i].shared > 0)
-			job_note(job, job->folders[i].plan->source_name, EVENT_NOTE, ERR_NONE,
-				"the target keeps equal messages once: %zu have the UID of another",
-				job->folders[i].shared);
 }
 
 /* A batch came back with an answer for each entry. Takes it. */
@@ -483,7 +477,7 @@ note_answer_time(struct writer *w)
 	w->answered_ms = clock_ms();
 	if (ms > w->longest_ms) {
 		w->longest_ms = ms;
-		ledger_host_answer(w->job->ledger, w->job->target.endpoint.host, ms);
+		ledger_host_answer(w->job->ledger, w->lane->target.endpoint.host, ms);
 	}
 }
 
@@ -512,7 +506,7 @@ note_bad(struct writer *w, const struct batch *batch)
 static bool
 collect_broken(struct writer *w, const struct err *why)
 {
-	struct side *target = &w->job->target;
+	struct side *target = &w->lane->target;
 	struct batch *batch;
 	struct err err;
 	bool first = true;
@@ -541,7 +535,7 @@ collect_broken(struct writer *w, const struct err *why)
 static int
 take_result(struct writer *w, struct err *err)
 {
-	struct side *target = &w->job->target;
+	struct side *target = &w->lane->target;
 	struct batch *batch = NULL;
 	int ret = target->c->store_next(target->session, &batch, err);
 
@@ -596,7 +590,7 @@ learn_by_digest(
 	struct match_row *rows;
 	size_t count;
 
-	if (look_above(w->job, batch->folder, batch->bound, without, LOOK_DIGESTS, &found, &count,
+	if (look_above(w->lane, batch->folder, batch->bound, without, LOOK_DIGESTS, &found, &count,
 		    NULL, err) < 0)
 		return -1;
 	rows = xcalloc(batch->count + 1, sizeof *rows);
@@ -620,7 +614,7 @@ learn_uids(struct writer *w, struct batch *batch, struct err *err)
 	size_t count, at = 0;
 	int ret = 0;
 
-	if (look_above(w->job, batch->folder, batch->bound, &wf->ours, LOOK_META, &found, &count,
+	if (look_above(w->lane, batch->folder, batch->bound, &wf->ours, LOOK_META, &found, &count,
 		    NULL, err) < 0)
 		return -1;
 	if (!same_order(batch, found, &at, count) || at != count)
@@ -639,8 +633,8 @@ look_for_part(struct writer *w, struct batch *batch, struct err *err)
 	struct match_row *rows;
 	size_t count;
 
-	if (look_above(w->job, batch->folder, batch->bound, &wf->ours, LOOK_DIGESTS, &found, &count,
-		    NULL, err) < 0)
+	if (look_above(w->lane, batch->folder, batch->bound, &wf->ours, LOOK_DIGESTS, &found,
+		    &count, NULL, err) < 0)
 		return -1;
 	rows = xcalloc(batch->count + 1, sizeof *rows);
 	for (size_t i = 0; i < batch->count; i++)
@@ -703,7 +697,7 @@ do_aside(struct writer *w, struct err *err)
 		drop_batch(&node.batch);
 	}
 	while (ret == 0 && list_take(&w->changes, &node)) {
-		ret = flags_apply(w->job, node.work, err);
+		ret = flags_apply(w->lane, node.work, err);
 		work_free(node.work);
 	}
 	return ret;
@@ -714,7 +708,7 @@ do_aside(struct writer *w, struct err *err)
 static int
 send_batch(struct writer *w, struct batch **batch, struct err *err)
 {
-	struct side *target = &w->job->target;
+	struct side *target = &w->lane->target;
 	int ret;
 
 	if (job_stopping(
@@ -810,12 +804,19 @@ take_work(struct writer *w, struct work **work, struct err *err)
 	return suspect ? come_to_rest(w, err) : 0;
 }
 
+/* What is in doubt is the worker's. */
+static bool
+settles(const struct writer *w)
+{
+	return w->lane == &w->job->main;
+}
+
 static int
 idle_timeout(struct writer *w)
 {
 	int64_t due, now = clock_ms(), wait = KEEPALIVE_MS - (now - w->idle_since);
 
-	if (settle_pending(w->job, &due) && due - now < wait)
+	if (settles(w) && settle_pending(w->job, &due) && due - now < wait)
 		wait = due - now;
 	if (wait > STOP_POLL_MS)
 		wait = STOP_POLL_MS; /* a stop is heard */
@@ -841,7 +842,7 @@ look_is_due(const struct writer *w)
 {
 	int64_t due;
 
-	return settle_pending(w->job, &due) && due <= clock_ms();
+	return settles(w) && settle_pending(w->job, &due) && due <= clock_ms();
 }
 
 /* A batch that the target has not answered for half its time: from here on the read itself waits,
@@ -850,13 +851,13 @@ static bool
 answer_is_late(const struct writer *w, size_t pending)
 {
 	return pending > 0 &&
-	       clock_ms() - w->waiting_since > w->job->target.endpoint.timeout_ms / 2;
+	       clock_ms() - w->waiting_since > w->lane->target.endpoint.timeout_ms / 2;
 }
 
 static int
 when_idle(struct writer *w, struct err *err)
 {
-	struct side *target = &w->job->target;
+	struct side *target = &w->lane->target;
 
 	if (clock_ms() - w->idle_since < KEEPALIVE_MS)
 		return 0;
@@ -868,7 +869,7 @@ when_idle(struct writer *w, struct err *err)
 static int
 step(struct writer *w, struct err *err)
 {
-	struct side *target = &w->job->target;
+	struct side *target = &w->lane->target;
 	size_t pending = target->c->store_pending(target->session);
 	struct work *work;
 	void *item = NULL;
@@ -881,12 +882,17 @@ step(struct writer *w, struct err *err)
 			return -1;
 		return err_set(err, ERR_CANCELLED, "begun anew for a message to be fetched again");
 	}
+	if (atomic_load(&w->job->broken)) {
+		if (take_all_results(w, err) < 0)
+			return -1;
+		return err_set(err, ERR_CANCELLED, "another connection has ended the attempt");
+	}
 	if (pending > 0 &&
 		(target->c->store_readable(target->session) || answer_is_late(w, pending)))
 		return take_result(w, err) < 0 ? -1 : 1;
 	if (look_is_due(w))
 		return look_again(w, err) < 0 ? -1 : 1;
-	ret = queue_pop(w->job->queue, &item, pending > 0 ? IDLE_POLL_MS : idle_timeout(w));
+	ret = queue_pop(w->lane->queue, &item, pending > 0 ? IDLE_POLL_MS : idle_timeout(w));
 	work = item;
 	if (ret == 1)
 		return take_work(w, &work, err) < 0 ? -1 : 1;
@@ -909,19 +915,22 @@ give_up_unsent(struct writer *w, struct list *list)
 }
 
 int
-writer_run(struct job *job, struct err *err)
+writer_run(struct lane *lane, struct err *err)
 {
-	struct writer w = { .job = job };
+	struct job *job = lane->job;
+	struct writer w = { .job = job, .lane = lane };
 	int ret;
 
-	w.longest_ms = ledger_host_longest(job->ledger, job->target.endpoint.host);
+	w.longest_ms = ledger_host_longest(job->ledger, lane->target.endpoint.host);
 	w.idle_since = clock_ms();
-	while ((ret = step(&w, err)) == 1)
+	while ((ret = step(&w, err)) == 1) {
 		if (ledger_check(job->ledger, err) < 0) {
 			ret = -1;
 			break;
 		}
-	say_shared(job);
+		if (settles(&w))
+			lanes_look(job);
+	}
 	give_up_unsent(&w, &w.redo);
 	give_up_unsent(&w, &w.pieces);
 	list_clear(&w.learn);
@@ -930,4 +939,16 @@ writer_run(struct job *job, struct err *err)
 	list_clear(&w.changes);
 	list_clear(&w.sent);
 	return ret;
+}
+
+/* A target that keeps equal messages once tells the same UID for each. */
+void
+writer_say_shared(const struct lane *lane)
+{
+	for (size_t i = 0; i < lane->folder_count; i++)
+		if (lane->folders[i]->shared > 0)
+			job_note(lane->job, lane->folders[i]->plan->source_name, EVENT_NOTE,
+				ERR_NONE,
+				"the target keeps equal messages once: %zu have the UID of another",
+				lane->folders[i]->shared);
 }

@@ -75,11 +75,13 @@ enum profile_existing { EXISTING_REFUSE, EXISTING_ADD };
 
 struct profile_run { /* [run] */
 	unsigned jobs;
-	int64_t since, before; /* UTC; INT64_MIN / INT64_MAX = open */
-	uint64_t max_size;     /* bytes; 0 = open */
-	unsigned existing;     /* enum profile_existing */
-	unsigned ladder;       /* a bit per enum ladder_step but LADDER_AS_IS; default all */
-	bool flag_changes;     /* later rounds carry flag changes; default yes */
+	unsigned mailbox_connections; /* pairs for one mailbox, 1 to 8; default 4 */
+	uint64_t large_mailbox;       /* bytes left that make it large; default 24 MB */
+	int64_t since, before;        /* UTC; INT64_MIN / INT64_MAX = open */
+	uint64_t max_size;            /* bytes; 0 = open */
+	unsigned existing;            /* enum profile_existing */
+	unsigned ladder;              /* a bit per enum ladder_step but LADDER_AS_IS; default all */
+	bool flag_changes;            /* later rounds carry flag changes; default yes */
 	unsigned settle_wait_ms;
 	unsigned batch_messages;   /* most in a batch, default 100 */
 	uint64_t batch_bytes;      /* default 4 MB */

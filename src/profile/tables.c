@@ -183,6 +183,11 @@ static const struct option folders_options[] = {
 static const struct option run_options[] = {
 	{ OPT_UINT(struct profile_run, "jobs", jobs, "6", 1, PROFILE_JOBS_MAX,
 		"mailboxes at a time") },
+	{ OPT_UINT(struct profile_run, "mailbox_connections", mailbox_connections, "4", 1, 8,
+		"the most pairs of connections for one large mailbox, where other mailboxes "
+		"leave room for them") },
+	{ OPT_SIZE(struct profile_run, "large_mailbox", large_mailbox, "24M", 0, TIB,
+		"with so much left to copy a mailbox is large; 0: each is, from its start") },
 	{ OPT_DATE(struct profile_run, "since", since, INT64_MIN,
 		  "only mail received from then on (UTC)"),
 		.sample = "2015" },

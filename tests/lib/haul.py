@@ -11,7 +11,8 @@ from lib.account import must_equal, state_of
 from lib.bench import Failure, Skip, tail, wait_for
 from lib.testing import mailhaul_binary
 
-FAST = {"settle_wait": "300ms"}
+# More keys for every profile's [run], as JSON: all tests under another setting.
+FAST = dict({"settle_wait": "300ms"}, **json.loads(os.environ.get("MAILHAUL_TEST_RUN", "{}")))
 STATES = dict(enumerate("landed verified skipped failed held vanished adopted".split(), 1))
 FLAGS = {"\\Seen": 1, "\\Answered": 2, "\\Flagged": 4, "\\Deleted": 8, "\\Draft": 16}
 

@@ -239,6 +239,16 @@ imap_login(struct session *s, struct err *err)
 	return login_command(s, err); /* asked for, or in the place of PLAIN */
 }
 
+/* A round trip is as long as the shortest answer, since servers think. */
+static void
+note_rtt(struct session *s, int64_t since_ms)
+{
+	unsigned ms = (unsigned)(clock_ms() - since_ms);
+
+	if (s->rtt_ms == 0 || ms < s->rtt_ms)
+		s->rtt_ms = ms;
+}
+
 /* What a session needs to know before it works. It is not waited for here: the list of folders,
  * which nearly always comes next, leaves with it. */
 static int
@@ -276,7 +286,7 @@ session_about(struct session *s, struct err *err)
 	if (answer_wait(s, &about->names, err) != 0 || answer_wait(s, &about->id, err) != 0)
 		return -1;
 	about->waiting = false;
-	s->rtt_ms = (unsigned)(clock_ms() - about->asked_ms);
+	note_rtt(s, about->asked_ms);
 	if (namespace_personal(s)->prefix == NULL)
 		namespace_add(s, "", 0, s->delim, SPACE_PERSONAL);
 	return 0;
@@ -292,9 +302,11 @@ session_start(struct session *s, struct err *err)
 	if (s->ep->security == NET_STARTTLS && start_tls(s, err) != 0)
 		return -1;
 	if (!s->preauth) {
+		int64_t asked_ms = clock_ms();
 		s->capability_told = false;
 		if (imap_login(s, err) != 0)
 			return -1;
+		note_rtt(s, asked_ms);
 	}
 	if (ask_capability(s, err) != 0)
 		return -1;

@@ -210,7 +210,7 @@ imap_info(const struct session *s, struct session_info *info_r)
 	const struct endpoint *ep = s->ep;
 	struct str tls;
 
-	*info_r = (struct session_info){ .server = "" };
+	*info_r = (struct session_info){ .rtt_ms = s->rtt_ms };
 	text_safe(info_r->server, sizeof(info_r->server), s->server);
 	text_safe(info_r->offers, sizeof(info_r->offers), str_get(&s->offers));
 	str_init(&tls, 0);

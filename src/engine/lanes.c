@@ -1,0 +1,384 @@
+/* lanes.c - further pairs of connections for an account that has much to copy.
+ *
+ * They use slots of both hosts that no other account waits for. Where the round trip alone would
+ * hold one connection up, they are connected while the folders are still being prepared; otherwise
+ * one is added at a time while that makes it faster. A folder is copied by one lane from its first
+ * message to its last; what is in doubt stays with the first lane, whose thread settles it. A lane
+ * that cannot be connected is done without; one that fails later ends the attempt, as any link
+ * does, and the account goes on without further lanes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/job.h"
+
+#include "base/banned.h"
+
+#define MESSAGE_BYTES 4096u      /* what a message costs at least, in bytes */
+#define UNTOLD_BYTES  20000u     /* of a message, where the server does not tell sizes */
+#define WINDOW_BYTES  (8u << 20) /* a connection carries no more in a round trip, at best */
+#define MESSAGE_US    25u        /* a message costs the servers about so much */
+#define LOGIN_TRIPS   6u         /* a further lane saves so many, or it comes later */
+#define LOOK_MS       2000       /* how often it is looked whether another one pays */
+#define WORTH_MS      5000       /* at the rate of now, left for a lane that comes later */
+#define GAIN          1.1        /* what the last one has to have brought */
+#define AGAIN_MS      60000      /* before it is tried again */
+
+enum further_state { FURTHER_OPENING, FURTHER_WAITING, FURTHER_COPYING, FURTHER_ENDED };
+
+struct further {
+	struct lane lane;
+	pthread_t thread;
+	enum further_state state; /* hold job->lock */
+};
+
+struct lanes {
+	struct further further[LANES_MAX - 1];
+	unsigned count, most;
+	atomic_bool refused; /* a connection was not made */
+	/* Growing: the worker's thread. */
+	int64_t looked_ms, no_gain_ms;
+	uint64_t looked_bytes;
+	double rate_before; /* bytes per ms, before the last one was added; 0: none was */
+	/* Shared: hold job->lock. */
+	bool go, end;
+};
+
+/* What is left of a folder, in bytes, messages counted as at least so many. */
+static uint64_t
+weight(const struct work_folder *wf)
+{
+	const struct folder *f = &wf->source;
+	uint64_t messages = f->messages, bytes = f->size_bytes, done = 0;
+
+	if (wf->look == LOOK_NOTHING)
+		return 0;
+	for (int s = 1; s < ITEM_STATES; s++)
+		done += wf->row.counts.by_state[s];
+	messages -= done < messages ? done : messages;
+	if ((f->flags & FOLDER_SIZE) == 0)
+		return messages * UNTOLD_BYTES;
+	bytes -= wf->row.counts.bytes_landed < bytes ? wf->row.counts.bytes_landed : bytes;
+	return bytes > messages * MESSAGE_BYTES ? bytes : messages * MESSAGE_BYTES;
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* So many further ones have something to do: two share what makes a mailbox large. */
+static unsigned
+most_of_use(const struct job *job)
+{
+	uint64_t bytes = 0, folders = 0, lanes;
+
+	for (size_t i = 0; i < job->folder_count; i++) {
+		uint64_t w = weight(&job->folders[i]);
+		bytes += w;
+		folders += w > 0;
+	}
+	lanes = least(folders, least(job->run->mailbox_connections, LANES_MAX));
+	if (job->run->large_mailbox > 0)
+		lanes = least(lanes, bytes / (job->run->large_mailbox / 2 + 1));
+	return lanes > 1 ? (unsigned)lanes - 1 : 0;
+}
+
+static unsigned
+round_trip(const struct job *job)
+{
+	const struct side *sides[] = { &job->main.source, &job->main.target };
+	struct session_info info;
+	unsigned most = 0;
+
+	for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
+		sides[i]->c->info(sides[i]->session, &info);
+		most = info.rtt_ms > most ? info.rtt_ms : most;
+	}
+	return most;
+}
+
+/* So many pay before it was tried how fast one alone is: a window's bytes are all that a connection
+ * carries in a round trip, and that takes longer than the servers need for the messages. */
+static unsigned
+most_at_once(const struct job *job)
+{
+	uint64_t bytes = 0, messages = 0, wire_ms, rtt = round_trip(job);
+
+	if (job->run->large_mailbox == 0)
+		return LANES_MAX;
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (job->folders[i].look != LOOK_NOTHING) {
+			bytes += weight(&job->folders[i]);
+			messages += job->folders[i].source.messages;
+		}
+	wire_ms = bytes / WINDOW_BYTES * rtt;
+	if (rtt == 0 || wire_ms <= messages * MESSAGE_US / 1000)
+		return 0;
+	return (unsigned)least(wire_ms / (LOGIN_TRIPS * rtt), LANES_MAX);
+}
+
+static bool
+is_over(const struct job *job, const struct lanes *lanes)
+{
+	return lanes->end || atomic_load(&job->broken);
+}
+
+/* Until it may copy; false: it never may. */
+static bool
+wait_for_go(struct job *job, struct further *f)
+{
+	struct lanes *lanes = job->lanes;
+	bool go;
+
+	pthread_mutex_lock(&job->lock);
+	f->state = FURTHER_WAITING;
+	while (!lanes->go && !is_over(job, lanes))
+		pthread_cond_wait(&job->changed, &job->lock);
+	go = !is_over(job, lanes);
+	f->state = go ? FURTHER_COPYING : FURTHER_ENDED;
+	pthread_mutex_unlock(&job->lock);
+	return go;
+}
+
+static void *
+further_thread(void *p)
+{
+	struct further *f = p;
+	struct lane *lane = &f->lane;
+	struct job *job = lane->job;
+	struct err err = { 0 };
+
+	if (lane_open(lane, NULL, NULL, &err) < 0) {
+		atomic_store(&job->lanes->refused, true);
+		if (err.code != ERR_CANCELLED)
+			log_line(job->log, LOG_INFO, job->name, NULL,
+				"done without a further connection: %s", err.text);
+	} else if (wait_for_go(job, f) && lane_copy(lane, &err) < 0 && err.code != ERR_CANCELLED) {
+		job->account->one_lane = true;
+	}
+	lane_close(lane);
+	pace_leave2(job->local->pace, &lane->source.endpoint, &lane->target.endpoint);
+	pthread_mutex_lock(&job->lock);
+	f->state = FURTHER_ENDED;
+	pthread_mutex_unlock(&job->lock);
+	return NULL;
+}
+
+/* So that a stop that is asked for twice cuts it as well. */
+static void
+publish(struct job *job, const struct lane *lane, unsigned number, bool on)
+{
+	pthread_mutex_lock(&job->local->lock);
+	job->account->cancel[2 * number] = on ? lane->source.cancel : NULL;
+	job->account->cancel[2 * number + 1] = on ? lane->target.cancel : NULL;
+	pthread_mutex_unlock(&job->local->lock);
+}
+
+static bool
+add_lane(struct job *job)
+{
+	struct lanes *lanes = job->lanes;
+	struct further *f = &lanes->further[lanes->count];
+	struct pace *pace = job->local->pace;
+
+	lane_init(&f->lane, job);
+	if (!pace_try_enter2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint)) {
+		lane_clear(&f->lane);
+		return false;
+	}
+	if (pthread_create(&f->thread, NULL, further_thread, f) != 0) {
+		pace_leave2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint);
+		lane_clear(&f->lane);
+		return false;
+	}
+	lanes->count++;
+	publish(job, &f->lane, lanes->count, true);
+	return true;
+}
+
+void
+lanes_begin(struct job *job)
+{
+	unsigned most, at_once;
+
+	if (job->lanes != NULL || atomic_load(&job->account->one_lane))
+		return;
+	most = most_of_use(job);
+	if (most == 0)
+		return;
+	job->lanes = xcalloc(1, sizeof *job->lanes);
+	job->lanes->most = most;
+	at_once = (unsigned)least(most, most_at_once(job));
+	while (job->lanes->count < at_once && add_lane(job))
+		;
+}
+
+bool
+lanes_share(const struct job *job)
+{
+	return job->lanes != NULL;
+}
+
+/* Of the folders that no lane has taken. */
+static uint64_t
+left_over(struct job *job)
+{
+	uint64_t bytes = 0;
+
+	pthread_mutex_lock(&job->lock);
+	for (size_t i = job->next_folder; i < job->folder_count; i++)
+		if (!job->folders[i].taken && !job->folders[i].in_doubt)
+			bytes += weight(&job->folders[i]);
+	pthread_mutex_unlock(&job->lock);
+	return bytes;
+}
+
+static bool
+is_worth_another(const struct lanes *lanes, double rate, int64_t now)
+{
+	if (lanes->count >= lanes->most || atomic_load(&lanes->refused))
+		return false;
+	if (lanes->no_gain_ms != 0)
+		return now - lanes->no_gain_ms >= AGAIN_MS;
+	return lanes->rate_before == 0 || rate >= lanes->rate_before * GAIN;
+}
+
+void
+lanes_look(struct job *job)
+{
+	struct lanes *lanes = job->lanes;
+	int64_t now;
+	double rate;
+
+	if (lanes == NULL || lanes->count >= lanes->most)
+		return;
+	now = clock_ms();
+	if (lanes->looked_ms == 0)
+		lanes->looked_ms = now;
+	if (now - lanes->looked_ms < LOOK_MS)
+		return;
+	rate = (double)(atomic_load(&job->landed_bytes) - lanes->looked_bytes) /
+	       (double)(now - lanes->looked_ms);
+	lanes->looked_ms = now;
+	lanes->looked_bytes = atomic_load(&job->landed_bytes);
+	if (rate <= 0 || (double)left_over(job) < rate * WORTH_MS)
+		return;
+	if (!is_worth_another(lanes, rate, now)) {
+		lanes->no_gain_ms = lanes->no_gain_ms != 0 ? lanes->no_gain_ms : now;
+		return;
+	}
+	lanes->no_gain_ms = 0;
+	if (add_lane(job))
+		lanes->rate_before = rate;
+}
+
+static bool
+may_take(const struct lane *lane, const struct work_folder *wf)
+{
+	return !wf->taken && (lane == &lane->job->main || !wf->in_doubt);
+}
+
+/* The lock is held. The first lane keeps to the order of the plan, further ones take the largest:
+ * who is left with it at the end works alone. */
+static struct work_folder *
+choose(const struct lane *lane)
+{
+	struct job *job = lane->job;
+	struct work_folder *best = NULL;
+	uint64_t most = 0;
+
+	for (size_t i = job->next_folder; i < job->folder_count; i++) {
+		struct work_folder *wf = &job->folders[i];
+		if (!may_take(lane, wf))
+			continue;
+		if (lane == &job->main)
+			return wf;
+		if (best == NULL || weight(wf) > most) {
+			best = wf;
+			most = weight(wf);
+		}
+	}
+	return best;
+}
+
+static void
+add_folder(struct lane *lane, struct work_folder *wf)
+{
+	if (lane->folder_count == lane->folder_cap) {
+		lane->folder_cap = lane->folder_cap ? lane->folder_cap * 2 : 64;
+		lane->folders = xrealloc(lane->folders, lane->folder_cap * sizeof *lane->folders);
+	}
+	lane->folders[lane->folder_count++] = wf;
+}
+
+struct work_folder *
+lanes_take(struct lane *lane)
+{
+	struct job *job = lane->job;
+	struct work_folder *wf;
+
+	pthread_mutex_lock(&job->lock);
+	while (job->next_folder < job->folder_count && job->folders[job->next_folder].taken)
+		job->next_folder++;
+	wf = choose(lane);
+	if (wf != NULL)
+		wf->taken = true;
+	pthread_mutex_unlock(&job->lock);
+	if (wf != NULL)
+		add_folder(lane, wf);
+	return wf;
+}
+
+struct work_folder *
+lanes_take_ahead(struct lane *lane)
+{
+	struct job *job = lane->job;
+
+	for (size_t i = 0; i < job->folder_count; i++) {
+		struct work_folder *wf = &job->folders[i];
+		if (wf->taken || !reader_may_come_at_once(job, wf))
+			continue;
+		wf->taken = true;
+		add_folder(lane, wf);
+		return wf;
+	}
+	return NULL;
+}
+
+void
+lanes_go(struct job *job)
+{
+	if (job->lanes == NULL)
+		return;
+	pthread_mutex_lock(&job->lock);
+	job->lanes->go = true;
+	pthread_cond_broadcast(&job->changed);
+	pthread_mutex_unlock(&job->lock);
+}
+
+void
+lanes_end(struct job *job)
+{
+	struct lanes *lanes = job->lanes;
+
+	if (lanes == NULL)
+		return;
+	pthread_mutex_lock(&job->lock);
+	lanes->end = true;
+	for (unsigned i = 0; i < lanes->count; i++)
+		if (lanes->further[i].state == FURTHER_OPENING) {
+			cancel_fire(lanes->further[i].lane.source.cancel);
+			cancel_fire(lanes->further[i].lane.target.cancel);
+		}
+	pthread_cond_broadcast(&job->changed);
+	pthread_mutex_unlock(&job->lock);
+	for (unsigned i = 0; i < lanes->count; i++) {
+		pthread_join(lanes->further[i].thread, NULL);
+		publish(job, &lanes->further[i].lane, i + 1, false);
+		lane_clear(&lanes->further[i].lane);
+	}
+	free(lanes);
+	job->lanes = NULL;
+}
