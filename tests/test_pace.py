@@ -110,6 +110,29 @@ def test_refused_connections(bench):
     check(turned_away <= 11, "turned away %d times" % turned_away)
 
 
+@test(timeout=120)
+def test_further_connections_of_one_mailbox(bench):
+    """What is refused of them is done without."""
+    names = users(1)
+    source, target = filled(bench, names, 4), Dovecot(bench, names)
+    with Client(source.port) as c:
+        c.login("u00", "secret")
+        for folder in ["F%d" % n for n in range(12)]:
+            c.create(folder)
+            c.fill(folder, [Mail(b"Subject: %s %d\r\n\r\n%s" % (folder.encode(), n, BODY), (),
+                                 1500000000 + n) for n in range(10)])
+    haul = Haul(bench, source, target, names, run={"large_mailbox": "0",
+                                                   "mailbox_connections": "4"})
+    proxy = Proxy(bench, target, rate=250000, hold=True, most=2, above=TOO_MANY)
+    haul.options["target"]["port"] = proxy.port
+    haul.save()
+    process = haul.run()
+    arrived(haul, names)
+    check_equal(process.output().count("asked for patience"), 1, process.output())
+    check_equal(level_at_end(haul)[2], "[LIMIT]", "why lowered")
+    check(0 < proxy.stats()["above"] <= 4, proxy.stats())
+
+
 @test(timeout=120, root=True)
 def test_cyrus_limits_a_host(bench):
     names = users(8)

@@ -153,6 +153,7 @@ struct lane {
 	/* The reader's: what it has taken. */
 	struct work_folder **folders;
 	size_t folder_count, folder_cap;
+	bool leaves; /* a further lane that takes no more: its slots are wanted back */
 
 	/* Shared: hold job->lock. */
 	bool stop_reading;     /* the writer wants the reader to end */
