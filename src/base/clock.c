@@ -41,11 +41,42 @@ clock_sleep_ms(unsigned ms)
 }
 
 char *
+clock_digits(char *to, int value, unsigned count)
+{
+	for (unsigned i = count; i-- > 0; value /= 10)
+		to[i] = (char)('0' + value % 10);
+	return to + count;
+}
+
+/* Millions of them are written: printf() is ten times as slow. */
+static void
+iso_by_hand(char *to, const struct civil *c)
+{
+	to = clock_digits(to, c->year, 4);
+	*to++ = '-';
+	to = clock_digits(to, c->month, 2);
+	*to++ = '-';
+	to = clock_digits(to, c->day, 2);
+	*to++ = 'T';
+	to = clock_digits(to, c->hour, 2);
+	*to++ = ':';
+	to = clock_digits(to, c->minute, 2);
+	*to++ = ':';
+	to = clock_digits(to, c->second, 2);
+	*to++ = 'Z';
+	*to = '\0';
+}
+
+char *
 clock_iso(char *buf, size_t size, time_t t)
 {
 	struct civil c;
 
 	clock_to_civil(t, &c);
+	if (c.year >= 0 && c.year <= 9999 && size > sizeof "0000-00-00T00:00:00Z" - 1) {
+		iso_by_hand(buf, &c);
+		return buf;
+	}
 	snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02dZ", c.year, c.month, c.day, c.hour,
 		c.minute, c.second);
 	return buf;

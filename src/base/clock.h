@@ -12,6 +12,8 @@ void clock_sleep_ms(unsigned ms);
 
 /* UTC -> "2026-11-21T09:41:07Z"; buf of at least 24 bytes; returns buf. */
 char *clock_iso(char *buf, size_t size, time_t t);
+/* `count` digits of a value that has no more; returns what follows them. */
+char *clock_digits(char *to, int value, unsigned count);
 /* Local time -> "11212026_094107", the name of a log directory. */
 char *clock_stamp(char *buf, size_t size, time_t t);
 

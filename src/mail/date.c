@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "mail/date.h"
 
@@ -145,10 +146,23 @@ date_write_imap(char *buf, size_t size, int64_t t)
 {
 	int64_t first = clock_civil(1, 1, 1, 0, 0, 0), last = clock_civil(9999, 12, 31, 23, 59, 59);
 	struct civil c;
+	char *at;
 
 	clock_to_civil(t < first ? first : t > last ? last : t, &c);
-	snprintf(buf, size, "%02d-%.3s-%04d %02d:%02d:%02d +0000", c.day, months[c.month - 1],
-		c.year, c.hour, c.minute, c.second);
+	if (size < sizeof "01-Jan-0001 00:00:00 +0000")
+		BUG("no room for a date");
+	at = clock_digits(buf, c.day, 2);
+	*at++ = '-';
+	memcpy(at, months[c.month - 1], 3);
+	at[3] = '-';
+	at = clock_digits(at + 4, c.year, 4);
+	*at++ = ' ';
+	at = clock_digits(at, c.hour, 2);
+	*at++ = ':';
+	at = clock_digits(at, c.minute, 2);
+	*at++ = ':';
+	at = clock_digits(at, c.second, 2);
+	memcpy(at, " +0000", sizeof " +0000");
 	return buf;
 }
 

@@ -25,6 +25,9 @@ struct manifest {
 	uint64_t folder;
 	char *head, *target; /* JSON members without braces */
 	struct str line;
+	/* The last flags that were written, and what they became: most are as those before. */
+	unsigned flags_bits;
+	char *flags_keywords, *flags;
 };
 
 static int
@@ -164,27 +167,49 @@ add_digest(struct str *line, const char *name, const unsigned char digest[DIGEST
 	add_word(line, name, hex);
 }
 
+static bool
+flags_are_known(const struct manifest *manifest, const struct ledger_item *item)
+{
+	const char *known = manifest->flags_keywords;
+
+	return manifest->flags != NULL && manifest->flags_bits == item->flags &&
+	       (known == NULL) == (item->keywords == NULL) &&
+	       (known == NULL || strcmp(known, item->keywords) == 0);
+}
+
 /* Keywords are a server's words. */
 static void
-add_flags(struct str *line, const struct ledger_item *item)
+know_flags(struct manifest *manifest, const struct ledger_item *item)
 {
 	struct str flags;
 	json_t *object;
-	char *text;
 
-	if (item->flags == 0 && item->keywords == NULL)
-		return;
+	free(manifest->flags);
+	free(manifest->flags_keywords);
+	manifest->flags_bits = item->flags;
+	manifest->flags_keywords = item->keywords != NULL ? xstrdup(item->keywords) : NULL;
 	str_init(&flags, 0);
 	flags_write(&flags, item->flags, item->keywords);
-	if (flags.len > 0) {
-		object = json_object();
-		report_json_text(object, "flags", str_get(&flags));
-		text = members(object);
-		str_addc(line, ',');
-		str_adds(line, text != NULL ? text : "\"flags\":null");
-		free(text);
-	}
+	object = json_object();
+	report_json_text(object, "flags", str_get(&flags));
+	manifest->flags = flags.len > 0 ? members(object) : xstrdup("");
+	if (flags.len == 0)
+		json_decref(object);
 	str_clear(&flags);
+}
+
+static void
+add_flags(struct manifest *manifest, const struct ledger_item *item)
+{
+	if (item->flags == 0 && item->keywords == NULL)
+		return;
+	if (!flags_are_known(manifest, item))
+		know_flags(manifest, item);
+	if (manifest->flags == NULL || manifest->flags[0] != '\0') {
+		str_addc(&manifest->line, ',');
+		str_adds(&manifest->line,
+			manifest->flags != NULL ? manifest->flags : "\"flags\":null");
+	}
 }
 
 static void
@@ -217,7 +242,7 @@ add_item(struct manifest *manifest, const struct ledger_folder *folder,
 	add_digest(line, "sent_sha256", item->sent);
 	if (item->received != ITEM_DATE_NONE)
 		add_word(line, "received", clock_iso(when, sizeof when, item->received));
-	add_flags(line, item);
+	add_flags(manifest, item);
 	str_addc(line, ',');
 	str_adds(line, manifest->target);
 	if (item->target_uid != 0) {
@@ -308,6 +333,8 @@ report_manifest_chain(const struct report_source *source, FILE *out, struct repo
 	str_clear(&manifest.line);
 	free(manifest.head);
 	free(manifest.target);
+	free(manifest.flags);
+	free(manifest.flags_keywords);
 	report_hex(chain_r->sha256, digest);
 	if (ret < 0) {
 		*err = first;

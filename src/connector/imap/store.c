@@ -257,10 +257,16 @@ add_arguments(
 
 	str_init(&flags, COMMAND_LINE_MAX);
 	flags_write(&flags, entry->flags & ITEM_FLAGS_ALL, keywords);
-	if (flags.len > 0)
-		command_addf(s, " (%s)", str_get(&flags));
-	if (entry->received != ITEM_DATE_NONE)
-		command_addf(s, " \"%s\"", date_write_imap(date, sizeof(date), entry->received));
+	if (flags.len > 0) {
+		command_add(s, " (");
+		command_add(s, str_get(&flags));
+		command_add(s, ")");
+	}
+	if (entry->received != ITEM_DATE_NONE) {
+		command_add(s, " \"");
+		command_add(s, date_write_imap(date, sizeof(date), entry->received));
+		command_add(s, "\"");
+	}
 	command_literal(s, size, must_wait(s, op, size));
 	str_clear(&flags);
 	free(keywords);
