@@ -91,7 +91,8 @@ def test_a_host_that_takes_three(bench):
     arrived(haul, names)
     check_equal(process.output().count("asked for patience"), 1, process.output())
     check_in(PATIENCE % "[LIMIT]", process.output())
-    check(proxy.stats()["above"] <= 4, "turned away %d times" % proxy.stats()["above"])
+    turned_away = proxy.stats()["above"]  # 3 at first; without a level 10 and more
+    check(turned_away <= 7, "turned away %d times" % turned_away)
     check_equal(level_at_end(haul, "from"), (6, 12, None), "of the source")
 
 
@@ -130,7 +131,7 @@ def test_further_connections_of_one_mailbox(bench):
     arrived(haul, names)
     check_equal(process.output().count("asked for patience"), 1, process.output())
     check_equal(level_at_end(haul)[2], "[LIMIT]", "why lowered")
-    check(0 < proxy.stats()["above"] <= 4, proxy.stats())
+    check(0 < proxy.stats()["above"] <= 6, proxy.stats())
 
 
 @test(timeout=120, root=True)
