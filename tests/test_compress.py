@@ -168,7 +168,7 @@ def test_auto_turns_it_on_to_a_slow_target(bench):
     haul.options["target"].update(port=proxy.port)
     haul.save()
     run = haul.spawn("run", "PROFILE")
-    wait_for(lambda: "better" in [w["state"] for w in status(haul) if not w["source"]], 120,
+    wait_for(lambda: "better" in [w["compression"] for w in status(haul) if not w["source"]], 120,
              "compression in the status")
     check_equal(run.wait(120), 0, "exit code")
     haul.must_match("ann")
@@ -182,7 +182,7 @@ def test_auto_turns_it_on_to_a_slow_target(bench):
 def status(haul):
     process = haul.call("status", "PROFILE", "--json", expect=None)
     try:
-        return json.loads(process.output()).get("compression", [])
+        return json.loads(process.output()).get("hosts", [])
     except ValueError:
         return []
 

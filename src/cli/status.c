@@ -53,27 +53,44 @@ print_rows(const struct snapshot *snapshot)
 	}
 }
 
-/* Hosts with a compressed connection, or with a verdict on it. */
 static void
-print_lines(const struct snapshot *snapshot)
+print_compression(const struct snapshot_host *host)
 {
 	char bytes[FORMAT_SIZE], became[FORMAT_SIZE];
 
-	for (size_t i = 0; i < snapshot->line_count; i++) {
-		const struct snapshot_line *line = &snapshot->lines[i];
+	if (host->compressed == 0 && host->compression[0] == '\0')
+		return;
+	printf("; compression%s%s: %u connections now, %" PRIu64 " of %" PRIu64 " so far",
+		host->compression[0] != '\0' ? " " : "", host->compression, host->compressed_now,
+		host->compressed, host->begun);
+	if (host->line_bytes > 0)
+		printf(", %s as %s (%.1f : 1)", format_bytes(bytes, sizeof bytes, host->bytes),
+			format_bytes(became, sizeof became, host->line_bytes),
+			(double)host->bytes / (double)host->line_bytes);
+}
 
-		if (line->compressed == 0 && line->state[0] == '\0')
-			continue;
-		printf("  compression %s ", line->source ? "from" : "to");
-		cli_put(stdout, line->host);
-		printf(":%u%s%s: %u connections now, %" PRIu64 " of %" PRIu64 " so far", line->port,
-			line->state[0] != '\0' ? " " : "", line->state, line->connections,
-			line->compressed, line->begun);
-		if (line->line_bytes > 0)
-			printf(", %s as %s (%.1f : 1)",
-				format_bytes(bytes, sizeof bytes, line->bytes),
-				format_bytes(became, sizeof became, line->line_bytes),
-				(double)line->bytes / (double)line->line_bytes);
+static void
+print_hosts(const struct snapshot *snapshot)
+{
+	char rate[FORMAT_SIZE];
+
+	for (size_t i = 0; i < snapshot->host_count; i++) {
+		const struct snapshot_host *host = &snapshot->hosts[i];
+
+		printf("  %s ", host->source ? "from" : "to");
+		cli_put(stdout, host->host);
+		printf(":%u: %u connections, %u at a time (at most %u), %s/s", host->port,
+			host->connections, host->level, host->ceiling,
+			format_bytes(rate, sizeof rate, (uint64_t)host->bytes_per_s));
+		if (host->waiting > 0)
+			printf(", %u waiting", host->waiting);
+		if (host->backoff_ms > 0)
+			printf(", no login for %u s", (host->backoff_ms + 999) / 1000);
+		if (host->lowered[0] != '\0') {
+			fputs("; lowered last for ", stdout);
+			cli_put(stdout, host->lowered);
+		}
+		print_compression(host);
 		putchar('\n');
 	}
 }
@@ -94,7 +111,7 @@ print_running(const struct profile *profile, const struct wire_hello *hello,
 	printf("%s\n", str_get(&line) + strspn(str_get(&line), " "));
 	str_clear(&line);
 	print_rows(snapshot);
-	print_lines(snapshot);
+	print_hosts(snapshot);
 }
 
 static int

@@ -51,6 +51,7 @@ struct session_env {
 	const char *account; /* for log lines */
 	/* What the run knows of compression to this host; NULL: compress = auto never does. */
 	struct compression *compression;
+	struct pace_host *host; /* is told how it fares (net/pace.h); NULL: nobody listens */
 };
 
 enum fetch_what {

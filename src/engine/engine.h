@@ -71,18 +71,25 @@ struct snapshot_totals {
 	char report[512]; /* path of report.txt once written, or "" */
 };
 
-/* Compression to a host, in the direction of the mail. */
-struct snapshot_line {
+/* A host, in the direction of the mail. What is not of compression is of both directions. */
+struct snapshot_host {
 	char host[128];
 	unsigned port;
-	bool source;                /* mail comes from it; else goes to it */
-	char state[24];             /* "", "tried", "better", "not better", "refused" */
-	unsigned connections;       /* that are compressed now */
+	bool source;          /* mail comes from it; else goes to it */
+	unsigned connections; /* held now */
+	unsigned level;       /* of them at a time, as the host can bear */
+	unsigned ceiling;     /* the most, as the profile says */
+	unsigned waiting;     /* mailboxes that wait for one */
+	unsigned backoff_ms;  /* until the next login */
+	double bytes_per_s;   /* lately */
+	char lowered[32];     /* why its level was lowered last, or "" */
+	char compression[24]; /* "", "tried", "better", "not better", "refused" */
+	unsigned compressed_now;
 	uint64_t begun, compressed; /* connections so far, and those of them that were compressed */
 	uint64_t bytes, line_bytes; /* of the compressed ones: mail, and what it was on the line */
 };
 
-#define SNAPSHOT_LINES 16 /* more hosts than that are not shown */
+#define SNAPSHOT_HOSTS 16 /* more hosts than that are not shown */
 #define SNAPSHOT_ROWS  256
 struct snapshot {
 	uint64_t revision; /* grows with every change */
@@ -95,8 +102,8 @@ struct snapshot {
 	 * None that has a worker is missing. */
 	size_t work_count;
 	struct snapshot_row work[SNAPSHOT_ROWS];
-	size_t line_count;
-	struct snapshot_line lines[SNAPSHOT_LINES];
+	size_t host_count;
+	struct snapshot_host hosts[SNAPSHOT_HOSTS];
 };
 
 enum engine_event_kind {

@@ -371,6 +371,9 @@ end_failed(struct job *job, const struct err *err, bool got_on)
 	}
 	pthread_mutex_lock(&job->local->lock);
 	account->tries = got_on ? 1 : account->tries + 1;
+	if (account->tries > TRIES_MAX &&
+		(job->main.source.turned_away || job->main.target.turned_away))
+		account->tries = TRIES_MAX;
 	wait = wait_before_next(err, account->tries);
 	account->not_before = wait < 0 ? 0 : clock_ms() + wait;
 	pthread_mutex_unlock(&job->local->lock);

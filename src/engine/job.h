@@ -33,6 +33,9 @@ struct side {
 	char *login; /* owned; endpoint.login or NULL */
 	struct session *session;
 	struct cancel *cancel;
+	/* Its last login was refused for the sake of others, whom that host serves: no fault of
+	 * this account. */
+	bool turned_away;
 };
 
 /* A message still to be fetched. */
@@ -150,6 +153,7 @@ struct lane {
 	/* The reader's: what it has taken. */
 	struct work_folder **folders;
 	size_t folder_count, folder_cap;
+	bool leaves; /* a further lane that takes no more: its slots are wanted back */
 
 	/* Shared: hold job->lock. */
 	bool stop_reading;     /* the writer wants the reader to end */

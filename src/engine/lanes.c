@@ -313,12 +313,24 @@ add_folder(struct lane *lane, struct work_folder *wf)
 	lane->folders[lane->folder_count++] = wf;
 }
 
+/* A further lane whose host can bear fewer, or has a mailbox waiting: it ends with what it has. */
+static bool
+has_to_leave(struct lane *lane)
+{
+	if (lane != &lane->job->main && !lane->leaves)
+		lane->leaves = pace_over(
+			lane->job->local->pace, &lane->source.endpoint, &lane->target.endpoint);
+	return lane->leaves;
+}
+
 struct work_folder *
 lanes_take(struct lane *lane)
 {
 	struct job *job = lane->job;
 	struct work_folder *wf;
 
+	if (has_to_leave(lane))
+		return NULL;
 	pthread_mutex_lock(&job->lock);
 	while (job->next_folder < job->folder_count && job->folders[job->next_folder].taken)
 		job->next_folder++;

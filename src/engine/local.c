@@ -316,12 +316,48 @@ keep_speed(struct local *local)
 		ledger_speed_put(local->config.ledger, &speed);
 }
 
-/* What became of compression, per host and direction. */
+static enum err_code
+code_of(enum level_why why)
+{
+	switch (why) {
+	case LEVEL_UNAVAILABLE:
+		return ERR_UNAVAILABLE;
+	case LEVEL_REFUSED:
+		return ERR_CONNECT;
+	case LEVEL_BYE:
+		return ERR_BYE;
+	case LEVEL_SLOW:
+		return ERR_TIMEOUT;
+	case LEVEL_FINE:
+	case LEVEL_LIMIT:
+		break;
+	}
+	return ERR_LIMIT;
+}
+
+/* Hosts that asked for patience: the screens are told once of each, the log every time. */
+static void
+tell_pace_news(struct local *local)
+{
+	struct pace_news news;
+
+	while (pace_tick(local->pace, &news)) {
+		log_line(local->config.log, LOG_WARN, NULL, NULL, "%s", news.text);
+		if (!news.first)
+			continue;
+		if (local->config.task == TASK_RUN)
+			ledger_event(local->config.ledger, 0, NULL, EVENT_WARNING,
+				code_of(news.why), news.text);
+		local_event(local, ENGINE_WARNING, NULL, NULL, code_of(news.why), 0, 0, news.text);
+	}
+}
+
+/* What became of compression and of the level, per host and direction. */
 static void
 log_lines(const struct local *local)
 {
-	struct pace_line lines[SNAPSHOT_LINES];
-	size_t count = pace_lines(local->pace, lines, SNAPSHOT_LINES);
+	struct pace_line lines[SNAPSHOT_HOSTS];
+	size_t count = pace_lines(local->pace, lines, SNAPSHOT_HOSTS);
 
 	for (size_t i = 0; i < count; i++) {
 		const struct compression_status *status = &lines[i].status;
@@ -331,6 +367,12 @@ log_lines(const struct local *local)
 			" bytes as %" PRIu64,
 			lines[i].source ? "from" : "to", lines[i].host, lines[i].port,
 			status->compressed, status->begun, status->bytes, status->line_bytes);
+		log_line(local->config.log, LOG_INFO, NULL, NULL,
+			"connections %s %s:%u: %u at a time, at most %u%s%s",
+			lines[i].source ? "from" : "to", lines[i].host, lines[i].port,
+			lines[i].level, lines[i].ceiling,
+			lines[i].why != LEVEL_FINE ? "; lowered last for " : "",
+			level_why_text(lines[i].why));
 	}
 }
 
@@ -349,6 +391,7 @@ ticker(void *p)
 		local_rates(local, (double)(now - last) / 1000);
 		last = now;
 		pthread_mutex_unlock(&local->lock);
+		tell_pace_news(local);
 		local_wake(local);
 		pthread_mutex_lock(&local->lock);
 	}
@@ -358,6 +401,7 @@ ticker(void *p)
 	local->exit_code = exit_code(local);
 	pthread_cond_broadcast(&local->changed);
 	pthread_mutex_unlock(&local->lock);
+	tell_pace_news(local);
 	log_lines(local);
 	if (local->config.task == TASK_RUN) {
 		keep_speed(local);
@@ -515,11 +559,8 @@ command_retry(struct local *local, const struct command *command, struct ledger_
 static void
 set_jobs(struct local *local, uint64_t jobs)
 {
-	unsigned most = local->config.profile->source.connections;
-
 	local->jobs = jobs < 1 ? 1 : jobs > PROFILE_JOBS_MAX ? PROFILE_JOBS_MAX : (unsigned)jobs;
-	if (most == 0)
-		pace_set_slots(local->pace, NULL, 0, 2 * local->jobs);
+	pace_set_jobs(local->pace, local->jobs);
 	start_workers(local);
 }
 
@@ -784,7 +825,8 @@ init_pace(struct local *local)
 {
 	const struct profile *p = local->config.profile;
 
-	local->pace = pace_new(2 * local->jobs);
+	local->pace = pace_new(1);
+	pace_set_jobs(local->pace, local->jobs);
 	if (p->source.connections != 0)
 		pace_set_slots(local->pace, p->source.host, p->source.port, p->source.connections);
 	if (p->target.connections != 0)

@@ -92,9 +92,43 @@ open_session(struct job *job, struct side *side, struct err *err)
 	env.log = job->log;
 	env.account = job->name;
 	env.compression = pace_compression(job->local->pace, &side->endpoint);
+	env.host = pace_host(job->local->pace, &side->endpoint);
 	if (side->c->open(&side->endpoint, &env, &side->session, err) < 0)
 		return name_side(side, err);
 	return 0;
+}
+
+/* Whether it speaks of how much the host can bear; LEVEL_FINE: no. */
+static enum level_why
+strain_of(enum err_code code)
+{
+	switch ((int)code) {
+	case ERR_LIMIT:
+		return LEVEL_LIMIT;
+	case ERR_UNAVAILABLE:
+		return LEVEL_UNAVAILABLE;
+	case ERR_CONNECT:
+	case ERR_TIMEOUT:
+		return LEVEL_REFUSED;
+	case ERR_BYE:
+	case ERR_LOST:
+		return LEVEL_BYE;
+	default:
+		return LEVEL_FINE;
+	}
+}
+
+/* A host that serves others and not this one has enough to do. */
+static void
+tell_strain(struct job *job, struct side *side, enum err_code code)
+{
+	struct pace_host *host = pace_host(job->local->pace, &side->endpoint);
+	enum level_why why = strain_of(code);
+
+	if (why == LEVEL_FINE)
+		return;
+	side->turned_away = pace_serves(host);
+	pace_strain(host, side->endpoint.user, why, PACE_AT_LOGIN);
 }
 
 /* What came of a login counts for all that log in there: what stands against all of them is told
@@ -131,8 +165,10 @@ side_open(struct job *job, struct side *side, struct err *err)
 		return -1;
 	if (open_session(job, side, err) < 0) {
 		tell_pace(job, ep, err);
+		tell_strain(job, side, err->code);
 		return -1;
 	}
+	side->turned_away = false;
 	pace_auth_ok(pace, ep->host, ep->port);
 	return 0;
 }

@@ -77,6 +77,76 @@ is_begun(const struct account *account)
 	       account->state != ACCOUNT_STOPPED;
 }
 
+/* Without the lock: pace has its own. */
+static void
+fill_hosts(const struct local *local, struct snapshot *s)
+{
+	struct pace_line lines[SNAPSHOT_HOSTS];
+
+	s->host_count = pace_lines(local->pace, lines, SNAPSHOT_HOSTS);
+	for (size_t i = 0; i < s->host_count; i++) {
+		const struct compression_status *status = &lines[i].status;
+		struct snapshot_host *host = &s->hosts[i];
+
+		text_safe(host->host, sizeof host->host, lines[i].host);
+		host->port = lines[i].port;
+		host->source = lines[i].source;
+		host->connections = lines[i].used;
+		host->level = lines[i].level;
+		host->ceiling = lines[i].ceiling;
+		host->waiting = lines[i].waiting;
+		host->backoff_ms = lines[i].backoff_ms;
+		host->bytes_per_s = lines[i].bytes_per_s;
+		text_safe(host->lowered, sizeof host->lowered, level_why_text(lines[i].why));
+		text_safe(host->compression, sizeof host->compression, status->state);
+		host->compressed_now = status->sessions;
+		host->begun = status->begun;
+		host->compressed = status->compressed;
+		host->bytes = status->bytes;
+		host->line_bytes = status->line_bytes;
+	}
+}
+
+/* The host whose level keeps others waiting, if it is one of this account's. */
+static const struct snapshot_host *
+full_host(const struct local *local, const struct account *account, const struct snapshot *s)
+{
+	const struct profile *profile = local->config.profile;
+	const struct user *user = account->user;
+	const char *names[] = {
+		user->target_host != NULL ? user->target_host : profile->target.host,
+		user->source_host != NULL ? user->source_host : profile->source.host,
+	};
+	unsigned ports[] = { profile->target.port, profile->source.port };
+
+	for (size_t i = 0; i < s->host_count; i++) {
+		const struct snapshot_host *host = &s->hosts[i];
+
+		if (host->waiting > 0 && text_ieq(host->host, names[host->source]) &&
+			host->port == ports[host->source])
+			return host;
+	}
+	return NULL;
+}
+
+/* A worker has it and it has no connection yet: the row says what it waits for. */
+static void
+tell_waiting(const struct local *local, const struct account *account, const struct snapshot *s,
+	struct snapshot_row *row)
+{
+	const struct snapshot_host *host;
+	char text[sizeof row->text];
+
+	if (!account->taken || account->state != ACCOUNT_WAITING)
+		return;
+	host = full_host(local, account, s);
+	if (host == NULL)
+		return;
+	snprintf(text, sizeof text, "waits for a connection to %s:%u, which may have %u at a time",
+		host->host, host->port, host->level);
+	memcpy(row->text, text, sizeof row->text);
+}
+
 /* Rows of those a worker has come first when there is no room for all, and keep the list's order.
  */
 static void
@@ -93,7 +163,8 @@ fill_work(const struct local *local, struct snapshot *s)
 				continue;
 			room--;
 		}
-		fill_row(account, &s->work[s->work_count++]);
+		fill_row(account, &s->work[s->work_count]);
+		tell_waiting(local, account, s, &s->work[s->work_count++]);
 	}
 }
 
@@ -149,29 +220,6 @@ run_state(const struct local *local)
 	return !any && paused ? RUN_PAUSED : RUN_WORKING;
 }
 
-/* Without the lock: pace has its own. */
-static void
-fill_lines(const struct local *local, struct snapshot *s)
-{
-	struct pace_line lines[SNAPSHOT_LINES];
-
-	s->line_count = pace_lines(local->pace, lines, SNAPSHOT_LINES);
-	for (size_t i = 0; i < s->line_count; i++) {
-		const struct compression_status *status = &lines[i].status;
-		struct snapshot_line *line = &s->lines[i];
-
-		text_safe(line->host, sizeof line->host, lines[i].host);
-		text_safe(line->state, sizeof line->state, status->state);
-		line->port = lines[i].port;
-		line->source = lines[i].source;
-		line->connections = status->sessions;
-		line->begun = status->begun;
-		line->compressed = status->compressed;
-		line->bytes = status->bytes;
-		line->line_bytes = status->line_bytes;
-	}
-}
-
 void
 local_snapshot(struct engine *engine, struct snapshot *s)
 {
@@ -181,15 +229,17 @@ local_snapshot(struct engine *engine, struct snapshot *s)
 
 	memset(s, 0, sizeof *s);
 	(void)!read(local->wake_fd, &drained, sizeof drained);
-	fill_lines(local, s);
+	fill_hosts(local, s);
 	pthread_mutex_lock(&local->lock);
 	s->revision = local->revision;
 	for (size_t i = 0; i < local->account_count; i++)
 		add_account(&local->accounts[i], t);
 	s->first_row = local->first_row < local->account_count ? local->first_row : 0;
 	for (size_t i = s->first_row; i < local->account_count && s->row_count < local->row_count;
-		i++)
-		fill_row(&local->accounts[i], &s->rows[s->row_count++]);
+		i++) {
+		fill_row(&local->accounts[i], &s->rows[s->row_count]);
+		tell_waiting(local, &local->accounts[i], s, &s->rows[s->row_count++]);
+	}
 	fill_work(local, s);
 	t->state = run_state(local);
 	t->round = local->round;

@@ -1,11 +1,15 @@
-/* pace.c - one queue of waiting threads per host.
+/* pace.c - one queue of waiting threads per host, and what is seen of the host.
  *
  * Who waits sleeps in poll() on an eventfd of its own and on its cancel, so that stopping is
  * immediate and freeing a slot wakes one thread. The first in the queue goes first, also if it
- * wants two slots: one that wants two would otherwise never see two free at once. */
+ * wants two slots: one that wants two would otherwise never see two free at once.
+ *
+ * Sessions add to counters; a tick of the engine samples them for the host's level (level.c), which
+ * is how many slots there are. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +22,12 @@
 #include "net/pace.h"
 
 #include "base/banned.h"
+
+#define WANTED_MS     10000 /* that more were wanted counts for so long */
+#define SERVES_MS     60000
+#define TICK_MIN_MS   100  /* more often there is nothing to see */
+#define MESSAGE_BYTES 8192 /* a message costs about as much as so many more bytes of one */
+#define RATE_WEIGHT   0.15 /* of the newest half second in the running mean */
 
 struct waiter {
 	unsigned need; /* slots; 0: only the back-off counts, and no place in the queue */
@@ -40,24 +50,39 @@ struct given_up {
 	struct given_up *next;
 };
 
-struct host {
+struct pace_host {
 	char *name;
 	unsigned port;
-	unsigned slots; /* 0: as the others */
+	struct pace *pace;
+	/* Any thread. */
+	atomic_uint_least64_t messages, bytes, answers, answer_ms;
+	/* Hold the lock. */
+	unsigned slots; /* the ceiling; 0: as the others */
 	unsigned used;
+	unsigned leaving; /* of them, were told so by pace_over() */
+	struct level level;
+	int64_t wanted_ms;    /* when more were wanted last; 0 = never */
+	int64_t served_ms;    /* when a login succeeded or mail moved last; 0 = never */
+	uint32_t strained_by; /* whose trouble was counted last; 0 = nobody's */
+	bool news, told;
+	/* The last tick's. */
+	uint64_t ticked_bytes;
+	int64_t ticked_ms;
+	double rate;
 	unsigned refused;   /* logins in a row */
 	int64_t not_before; /* monotonic ms */
 	char address[64];   /* ours, when a login was refused last */
 	struct given_up *given_up;
 	struct compression *compression[2]; /* as a target, as a source; made when asked for */
 	struct waiter *queue;               /* the oldest first */
-	struct host *next;
+	struct pace_host *next;
 };
 
 struct pace {
-	pthread_mutex_t lock; /* over all below; never held while waiting */
-	unsigned slots;
-	struct host *hosts; /* never removed */
+	pthread_mutex_t lock;    /* over all below; never held while waiting */
+	unsigned slots;          /* the ceiling of those that have none of their own */
+	unsigned jobs;           /* 0: not told */
+	struct pace_host *hosts; /* never removed */
 };
 
 struct pace *
@@ -71,7 +96,7 @@ pace_new(unsigned slots)
 }
 
 static void
-forget_given_up(struct host *host)
+forget_given_up(struct pace_host *host)
 {
 	struct given_up *each;
 
@@ -84,7 +109,7 @@ forget_given_up(struct host *host)
 void
 pace_free(struct pace **pace)
 {
-	struct host *host, *next;
+	struct pace_host *host, *next;
 
 	if (*pace == NULL)
 		return;
@@ -105,10 +130,20 @@ pace_free(struct pace **pace)
 
 /* All below until the public functions: with the lock held. */
 
-static struct host *
+/* From what the profile and the run allow; 2 slots are needed by a job whose hosts are one. */
+static void
+set_level(const struct pace *pace, struct pace_host *host)
+{
+	unsigned ceiling = host->slots > 0 ? host->slots : pace->slots;
+
+	level_set(&host->level, ceiling, pace->jobs > 0 ? pace->jobs * host->level.unit : ceiling,
+		host->level.unit);
+}
+
+static struct pace_host *
 host_get(struct pace *pace, const char *name, unsigned port)
 {
-	struct host *host;
+	struct pace_host *host;
 
 	for (host = pace->hosts; host != NULL; host = host->next)
 		if (host->port == port && text_ieq(host->name, name))
@@ -116,6 +151,9 @@ host_get(struct pace *pace, const char *name, unsigned port)
 	host = xcalloc(1, sizeof(*host));
 	host->name = xstrdup(name);
 	host->port = port;
+	host->pace = pace;
+	host->level.unit = 1;
+	set_level(pace, host);
 	host->next = pace->hosts;
 	pace->hosts = host;
 	return host;
@@ -132,7 +170,7 @@ wake(const struct waiter *waiter)
 }
 
 static void
-wake_all(const struct host *host)
+wake_all(const struct pace_host *host)
 {
 	const struct waiter *waiter;
 
@@ -142,7 +180,7 @@ wake_all(const struct host *host)
 
 /* The first that waits for a slot. */
 static struct waiter *
-queue_head(const struct host *host)
+queue_head(const struct pace_host *host)
 {
 	struct waiter *waiter = host->queue;
 
@@ -152,7 +190,7 @@ queue_head(const struct host *host)
 }
 
 static void
-wake_head(const struct host *host)
+wake_head(const struct pace_host *host)
 {
 	const struct waiter *head = queue_head(host);
 
@@ -161,7 +199,7 @@ wake_head(const struct host *host)
 }
 
 static void
-queue_add(struct host *host, struct waiter *waiter)
+queue_add(struct pace_host *host, struct waiter *waiter)
 {
 	struct waiter **at = &host->queue;
 
@@ -171,7 +209,7 @@ queue_add(struct host *host, struct waiter *waiter)
 }
 
 static void
-queue_remove(struct host *host, const struct waiter *waiter)
+queue_remove(struct pace_host *host, const struct waiter *waiter)
 {
 	struct waiter **at = &host->queue;
 
@@ -181,9 +219,9 @@ queue_remove(struct host *host, const struct waiter *waiter)
 }
 
 static bool
-has_room(const struct pace *pace, const struct host *host, unsigned need)
+has_room(const struct pace_host *host, unsigned need)
 {
-	unsigned slots = host->slots > 0 ? host->slots : pace->slots;
+	unsigned slots = host->level.now;
 
 	/* An idle host takes both accounts of a job, or a limit of 1 would shut it out. */
 	return host->used == 0 || (host->used < slots && need <= slots - host->used);
@@ -191,20 +229,20 @@ has_room(const struct pace *pace, const struct host *host, unsigned need)
 
 /* When it is worth looking again (monotonic ms); 0: now it may go. */
 static int64_t
-wait_time(const struct pace *pace, const struct host *host, const struct waiter *waiter)
+wait_time(const struct pace_host *host, const struct waiter *waiter)
 {
 	bool over = clock_ms() >= host->not_before;
 
 	if (waiter->need == 0)
 		return over ? 0 : host->not_before;
-	if (queue_head(host) != waiter || !has_room(pace, host, waiter->need))
+	if (queue_head(host) != waiter || !has_room(host, waiter->need))
 		return INT64_MAX;
 	return over ? 0 : host->not_before;
 }
 
 /* Not this account's login was refused: it stands against the host, which all are told once. */
 static int
-refuse(const struct host *host, struct err *err)
+refuse(const struct pace_host *host, struct err *err)
 {
 	err_set(err, ERR_AUTH,
 		"%s:%u: %d logins in a row were refused, no more are tried, or the server may ban "
@@ -226,7 +264,7 @@ way_of(const struct endpoint *ep)
 }
 
 static const struct given_up *
-find_given_up(const struct host *host, const struct endpoint *ep)
+find_given_up(const struct pace_host *host, const struct endpoint *ep)
 {
 	struct way way = way_of(ep);
 	const struct given_up *each;
@@ -240,7 +278,7 @@ find_given_up(const struct host *host, const struct endpoint *ep)
 
 /* -1 where it is of no use to log in, or to wait for it. */
 static int
-check_host(const struct host *host, const struct waiter *waiter, struct err *err)
+check_host(const struct pace_host *host, const struct waiter *waiter, struct err *err)
 {
 	const struct given_up *given_up;
 
@@ -272,7 +310,7 @@ sleep_until(
 }
 
 static int
-acquire_locked(struct pace *pace, struct host *host, struct waiter *waiter,
+acquire_locked(struct pace *pace, struct pace_host *host, struct waiter *waiter,
 	const struct cancel *cancel, struct err *err)
 {
 	int64_t until;
@@ -283,7 +321,7 @@ acquire_locked(struct pace *pace, struct host *host, struct waiter *waiter,
 				host->name, host->port);
 		if (check_host(host, waiter, err) < 0)
 			return -1;
-		until = wait_time(pace, host, waiter);
+		until = wait_time(host, waiter);
 		if (until == 0)
 			break;
 		if (waiter->fd < 0)
@@ -301,7 +339,7 @@ static int
 acquire(struct pace *pace, const char *name, unsigned port, struct waiter waiter,
 	const struct cancel *cancel, struct err *err)
 {
-	struct host *host;
+	struct pace_host *host;
 	int ret;
 
 	waiter.fd = -1;
@@ -330,13 +368,14 @@ acquire_one(
 static void
 release(struct pace *pace, const char *name, unsigned port, unsigned count)
 {
-	struct host *host;
+	struct pace_host *host;
 
 	pthread_mutex_lock(&pace->lock);
 	host = host_get(pace, name, port);
 	if (host->used < count)
 		BUG("a slot is given back twice");
 	host->used -= count;
+	host->leaving -= host->leaving < count ? host->leaving : count;
 	wake_head(host);
 	pthread_mutex_unlock(&pace->lock);
 }
@@ -384,6 +423,21 @@ compare(const struct endpoint *a, const struct endpoint *b)
 	return (a->port > b->port) - (a->port < b->port);
 }
 
+/* Both hosts are this one: each job needs two of its slots. */
+static void
+note_pair(struct pace *pace, const struct endpoint *ep)
+{
+	struct pace_host *host;
+
+	pthread_mutex_lock(&pace->lock);
+	host = host_get(pace, ep->host, ep->port);
+	if (host->level.unit == 1) {
+		host->level.unit = 2;
+		set_level(pace, host);
+	}
+	pthread_mutex_unlock(&pace->lock);
+}
+
 int
 pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpoint *target,
 	const struct cancel *cancel, struct err *err)
@@ -393,8 +447,10 @@ pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpo
 	const struct endpoint *second = order < 0 ? target : source;
 	struct waiter both = { .need = 2, .ways = { source, target } };
 
-	if (order == 0)
+	if (order == 0) {
+		note_pair(pace, source);
 		return acquire(pace, source->host, source->port, both, cancel, err);
+	}
 	if (acquire_one(pace, first, cancel, err) != 0)
 		return -1;
 	if (acquire_one(pace, second, cancel, err) == 0)
@@ -404,27 +460,67 @@ pace_enter2(struct pace *pace, const struct endpoint *source, const struct endpo
 }
 
 static bool
-is_idle_enough(const struct pace *pace, const struct host *host, unsigned need)
+is_open(const struct pace_host *host)
 {
-	return queue_head(host) == NULL && has_room(pace, host, need) && host->given_up == NULL &&
-	       host->refused == 0 && clock_ms() >= host->not_before;
+	return host->given_up == NULL && host->refused == 0 && clock_ms() >= host->not_before;
+}
+
+/* Room for those who hold some already; where there is none, it was wanted. */
+static bool
+has_more_room(struct pace_host *host, unsigned need)
+{
+	bool ret = queue_head(host) == NULL && has_room(host, need);
+
+	if (!ret)
+		host->wanted_ms = clock_ms();
+	return ret && is_open(host);
 }
 
 bool
 pace_try_enter2(struct pace *pace, const struct endpoint *source, const struct endpoint *target)
 {
-	struct host *from, *to;
+	struct pace_host *from, *to;
+	bool ret, both;
 	unsigned need;
-	bool ret;
 
 	pthread_mutex_lock(&pace->lock);
 	from = host_get(pace, source->host, source->port);
 	to = host_get(pace, target->host, target->port);
 	need = from == to ? 2 : 1;
-	ret = is_idle_enough(pace, from, need) && is_idle_enough(pace, to, need);
+	ret = has_more_room(from, need);
+	both = from == to || has_more_room(to, need); /* asked in any case: both remember */
+	ret = ret && both;
 	if (ret) {
 		from->used += need;
 		to->used += from == to ? 0 : need;
+	}
+	pthread_mutex_unlock(&pace->lock);
+	return ret;
+}
+
+/* More than the level and the first that waits leave room for, without those who leave anyway. */
+static bool
+is_over(const struct pace_host *host)
+{
+	const struct waiter *head = queue_head(host);
+	unsigned stay = host->used - host->leaving;
+
+	return stay + (head != NULL ? head->need : 0) > host->level.now;
+}
+
+bool
+pace_over(struct pace *pace, const struct endpoint *source, const struct endpoint *target)
+{
+	struct pace_host *from, *to;
+	bool ret;
+
+	pthread_mutex_lock(&pace->lock);
+	from = host_get(pace, source->host, source->port);
+	to = host_get(pace, target->host, target->port);
+	ret = is_over(from) || is_over(to);
+	if (ret) {
+		from->leaving += from->leaving < from->used;
+		to->leaving += to->leaving < to->used;
 	}
 	pthread_mutex_unlock(&pace->lock);
 	return ret;
@@ -437,11 +533,21 @@ pace_leave2(struct pace *pace, const struct endpoint *source, const struct endpo
 	release(pace, target->host, target->port, 1);
 }
 
+/* With the lock held. */
+static void
+set_levels(struct pace *pace)
+{
+	struct pace_host *host;
+
+	for (host = pace->hosts; host != NULL; host = host->next) {
+		set_level(pace, host);
+		wake_head(host);
+	}
+}
+
 void
 pace_set_slots(struct pace *pace, const char *host, unsigned port, unsigned slots)
 {
-	const struct host *each;
-
 	if (slots == 0)
 		slots = 1;
 	pthread_mutex_lock(&pace->lock);
@@ -449,8 +555,17 @@ pace_set_slots(struct pace *pace, const char *host, unsigned port, unsigned slot
 		host_get(pace, host, port)->slots = slots;
 	else
 		pace->slots = slots;
-	for (each = pace->hosts; each != NULL; each = each->next)
-		wake_head(each);
+	set_levels(pace);
+	pthread_mutex_unlock(&pace->lock);
+}
+
+void
+pace_set_jobs(struct pace *pace, unsigned jobs)
+{
+	pthread_mutex_lock(&pace->lock);
+	pace->jobs = jobs > 0 ? jobs : 1;
+	pace->slots = 2 * pace->jobs;
+	set_levels(pace);
 	pthread_mutex_unlock(&pace->lock);
 }
 
@@ -458,7 +573,7 @@ void
 pace_backoff(struct pace *pace, const char *name, unsigned port, unsigned ms)
 {
 	int64_t until = clock_ms() + ms;
-	struct host *host;
+	struct pace_host *host;
 
 	pthread_mutex_lock(&pace->lock);
 	host = host_get(pace, name, port);
@@ -471,7 +586,7 @@ bool
 pace_auth_failed(
 	struct pace *pace, const char *name, unsigned port, const char *address, struct err *told_r)
 {
-	struct host *host;
+	struct pace_host *host;
 	bool last;
 
 	pthread_mutex_lock(&pace->lock);
@@ -491,8 +606,12 @@ pace_auth_failed(
 void
 pace_auth_ok(struct pace *pace, const char *name, unsigned port)
 {
+	struct pace_host *host;
+
 	pthread_mutex_lock(&pace->lock);
-	host_get(pace, name, port)->refused = 0;
+	host = host_get(pace, name, port);
+	host->refused = 0;
+	host->served_ms = clock_ms();
 	pthread_mutex_unlock(&pace->lock);
 }
 
@@ -501,7 +620,7 @@ pace_give_up(struct pace *pace, const struct endpoint *ep, struct err *err)
 {
 	const struct given_up *known;
 	struct given_up *given_up;
-	struct host *host;
+	struct pace_host *host;
 
 	pthread_mutex_lock(&pace->lock);
 	host = host_get(pace, ep->host, ep->port);
@@ -523,7 +642,7 @@ pace_give_up(struct pace *pace, const struct endpoint *ep, struct err *err)
 void
 pace_forgive(struct pace *pace)
 {
-	struct host *host;
+	struct pace_host *host;
 
 	pthread_mutex_lock(&pace->lock);
 	for (host = pace->hosts; host != NULL; host = host->next) {
@@ -531,6 +650,152 @@ pace_forgive(struct pace *pace)
 		forget_given_up(host);
 	}
 	pthread_mutex_unlock(&pace->lock);
+}
+
+struct pace_host *
+pace_host(struct pace *pace, const struct endpoint *ep)
+{
+	struct pace_host *host;
+
+	pthread_mutex_lock(&pace->lock);
+	host = host_get(pace, ep->host, ep->port);
+	pthread_mutex_unlock(&pace->lock);
+	return host;
+}
+
+void
+pace_moved(struct pace_host *host, uint64_t messages, uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&host->messages, messages, memory_order_relaxed);
+	atomic_fetch_add_explicit(&host->bytes, bytes, memory_order_relaxed);
+}
+
+void
+pace_answered(struct pace_host *host, int64_t ms)
+{
+	atomic_fetch_add_explicit(&host->answers, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(
+		&host->answer_ms, (uint64_t)(ms > 0 ? ms : 0), memory_order_relaxed);
+}
+
+/* FNV-1a; never 0. */
+static uint32_t
+hash(const char *text)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *text != '\0'; text++)
+		h = (h ^ (unsigned char)*text) * 16777619u;
+	return h != 0 ? h : 1;
+}
+
+static bool
+serves(const struct pace_host *host, int64_t now)
+{
+	return host->served_ms != 0 && now - host->served_ms < SERVES_MS;
+}
+
+/* A host that lets nobody in is down, or knows nobody: fewer connections would not help. Of what
+ * may be the trouble of one mailbox, that of each counts once in a row. */
+static bool
+counts(struct pace_host *host, const char *user, enum level_why why, enum pace_when when)
+{
+	uint32_t by = hash(user);
+	bool same = host->strained_by == by;
+
+	if (why != LEVEL_LIMIT && !serves(host, clock_ms()))
+		return false;
+	if (when == PACE_AT_LOGIN && (why == LEVEL_LIMIT || why == LEVEL_REFUSED))
+		return true;
+	host->strained_by = by;
+	return !same;
+}
+
+void
+pace_strain(struct pace_host *host, const char *user, enum level_why why, enum pace_when when)
+{
+	pthread_mutex_lock(&host->pace->lock);
+	if (counts(host, user, why, when) &&
+		level_strain(&host->level, why, host->used, clock_ms()))
+		host->news = true;
+	pthread_mutex_unlock(&host->pace->lock);
+}
+
+bool
+pace_serves(struct pace_host *host)
+{
+	bool ret;
+
+	pthread_mutex_lock(&host->pace->lock);
+	ret = serves(host, clock_ms());
+	pthread_mutex_unlock(&host->pace->lock);
+	return ret;
+}
+
+/* With the lock held. */
+static void
+tick(struct pace_host *host, int64_t now)
+{
+	uint64_t bytes = atomic_load_explicit(&host->bytes, memory_order_relaxed);
+	uint64_t messages = atomic_load_explicit(&host->messages, memory_order_relaxed);
+	struct level_look look = {
+		.now_ms = now,
+		.used = host->used,
+		.wanted = queue_head(host) != NULL ||
+			  (host->wanted_ms != 0 && now - host->wanted_ms < WANTED_MS),
+		.moved = bytes + messages * MESSAGE_BYTES,
+		.answers = atomic_load_explicit(&host->answers, memory_order_relaxed),
+		.answer_ms = atomic_load_explicit(&host->answer_ms, memory_order_relaxed),
+	};
+	unsigned before = host->level.now;
+
+	if (bytes != host->ticked_bytes)
+		host->served_ms = now;
+	if (now > host->ticked_ms && host->ticked_ms != 0)
+		host->rate += RATE_WEIGHT * ((double)(bytes - host->ticked_bytes) * 1000 /
+							    (double)(now - host->ticked_ms) -
+						    host->rate);
+	host->ticked_bytes = bytes;
+	host->ticked_ms = now;
+	if (!level_step(&host->level, &look))
+		return;
+	host->news = host->news || (host->level.now < before && host->level.shrunk);
+	wake_head(host);
+}
+
+/* With the lock held. */
+static void
+tell(struct pace_host *host, struct pace_news *news_r)
+{
+	char name[128];
+
+	news_r->why = host->level.why;
+	news_r->first = !host->told;
+	snprintf(news_r->text, sizeof(news_r->text),
+		"%s:%u: %s (%s); %u connection%s at a time from now on",
+		text_safe(name, sizeof(name), host->name), host->port,
+		host->level.why == LEVEL_SLOW ? "takes long" : "asked for patience",
+		level_why_text(host->level.why), host->level.now, host->level.now == 1 ? "" : "s");
+	host->news = false;
+	host->told = true;
+}
+
+bool
+pace_tick(struct pace *pace, struct pace_news *news_r)
+{
+	int64_t now = clock_ms();
+	struct pace_host *host;
+
+	pthread_mutex_lock(&pace->lock);
+	for (host = pace->hosts; host != NULL; host = host->next)
+		if (now - host->ticked_ms >= TICK_MIN_MS)
+			tick(host, now);
+	for (host = pace->hosts; host != NULL && !host->news; host = host->next)
+		;
+	if (host != NULL)
+		tell(host, news_r);
+	pthread_mutex_unlock(&pace->lock);
+	return host != NULL;
 }
 
 struct compression *
@@ -546,27 +811,56 @@ pace_compression(struct pace *pace, const struct endpoint *ep)
 	return *at;
 }
 
+static unsigned
+queue_length(const struct pace_host *host)
+{
+	unsigned count = 0;
+
+	for (const struct waiter *waiter = host->queue; waiter != NULL; waiter = waiter->next)
+		count += waiter->need > 0;
+	return count;
+}
+
+/* All but what is the compression's; with the lock held. */
+static void
+fill_line(const struct pace_host *host, struct pace_line *line_r)
+{
+	int64_t left = host->not_before - clock_ms();
+
+	memset(line_r, 0, sizeof(*line_r));
+	text_safe(line_r->host, sizeof(line_r->host), host->name);
+	line_r->port = host->port;
+	line_r->used = host->used;
+	line_r->level = host->level.now;
+	line_r->ceiling = host->level.ceiling;
+	line_r->waiting = queue_length(host);
+	line_r->backoff_ms = left > 0 ? (unsigned)left : 0;
+	line_r->bytes_per_s = host->rate;
+	line_r->why = host->level.why;
+}
+
 size_t
 pace_lines(struct pace *pace, struct pace_line *lines_r, size_t max)
 {
 	struct compression *which[2];
-	const struct host *host;
+	struct pace_line line;
+	const struct pace_host *host;
 	size_t count = 0;
 
 	pthread_mutex_lock(&pace->lock);
 	host = pace->hosts;
 	while (host != NULL) {
 		/* Hosts are never removed, so the lock may be let go between two of them. */
+		fill_line(host, &line);
 		which[0] = host->compression[0];
 		which[1] = host->compression[1];
 		pthread_mutex_unlock(&pace->lock);
 		for (int i = 0; i < 2 && count < max; i++) {
 			if (which[i] == NULL)
 				continue;
-			text_safe(lines_r[count].host, sizeof(lines_r[count].host), host->name);
-			lines_r[count].port = host->port;
-			lines_r[count].source = i == 1;
-			compression_look(which[i], &lines_r[count++].status);
+			line.source = i == 1;
+			compression_look(which[i], &line.status);
+			lines_r[count++] = line;
 		}
 		pthread_mutex_lock(&pace->lock);
 		host = host->next;

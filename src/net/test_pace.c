@@ -340,6 +340,98 @@ test_try_enter2(void)
 	pace_free(&pace);
 }
 
+/* Jobs begin at once, further connections are allowed by the level, and what is over it is told so,
+ * each once. */
+static void
+test_level(void)
+{
+	struct endpoint a = endpoint(HOST, 993), b = endpoint("other.example", 993);
+	struct pace *pace = pace_new(1);
+	struct pace_news news;
+	struct err err = { 0 };
+
+	pace_set_jobs(pace, 4);
+	pace_set_slots(pace, "other.example", 993, 3);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(pace_enter2(pace, &a, &b, NULL, &err), 0);
+	CHECK(!pace_try_enter2(pace, &a, &b)); /* the ceiling of b */
+	pace_set_slots(pace, "other.example", 993, 10);
+	CHECK(pace_try_enter2(pace, &a, &b));
+	CHECK(!pace_try_enter2(pace, &a, &b)); /* two for each job are allowed, and not yet tried */
+	CHECK(!pace_over(pace, &a, &b));
+	CHECK(!pace_tick(pace, &news));
+	pace_auth_ok(pace, "other.example", 993);
+	pace_strain(pace_host(pace, &b), "ann", LEVEL_UNAVAILABLE, PACE_LATER);
+	CHECK(pace_over(pace, &a, &b));
+	CHECK(pace_over(pace, &a, &b));
+	CHECK(!pace_over(pace, &a, &b)); /* two of four are enough */
+	pace_leave2(pace, &a, &b);
+	pace_leave2(pace, &a, &b);
+	CHECK(!pace_over(pace, &a, &b));
+	CHECK(pace_tick(pace, &news));
+	CHECK(news.first);
+	CHECK_STR(news.text, "other.example:993: asked for patience ([UNAVAILABLE]); 2 connections "
+			     "at a time from now on");
+	CHECK(!pace_tick(pace, &news));
+	CHECK(!pace_try_enter2(pace, &a, &b));
+	pace_leave2(pace, &a, &b);
+	pace_leave2(pace, &a, &b);
+	pace_free(&pace);
+}
+
+/* An account that waits for its first connection has more right to one than who has several. */
+static void
+test_over_for_who_waits(void)
+{
+	struct endpoint source = endpoint(HOST, 993), target = endpoint("other.example", 993);
+	struct one one = { .pace = pace_new(2), .cancel = cancel_new(), .ret = 1 };
+	struct err err = { 0 };
+
+	CHECK_INT(pace_enter2(one.pace, &source, &target, NULL, &err), 0);
+	CHECK(pace_try_enter2(one.pace, &source, &target));
+	CHECK(!pace_over(one.pace, &source, &target));
+	pthread_create(&one.thread, NULL, run_waiting, &one);
+	while (!pace_over(one.pace, &source, &target))
+		clock_sleep_ms(1);
+	CHECK(!pace_over(one.pace, &source, &target)); /* one goes already */
+	pace_leave2(one.pace, &source, &target);
+	pthread_join(one.thread, NULL);
+	CHECK_INT(atomic_load(&one.ret), 0);
+	pace_leave2(one.pace, &source, &target);
+	pace_leave2(one.pace, &source, &target);
+	cancel_free(&one.cancel);
+	pace_free(&one.pace);
+}
+
+/* What is one mailbox's trouble, and a host that serves nobody, lower nothing; a limit does. */
+static void
+test_strain(void)
+{
+	struct endpoint a = endpoint(HOST, 993);
+	struct pace *pace = pace_new(8);
+	struct pace_host *host = pace_host(pace, &a);
+	struct pace_news news;
+
+	pace_strain(host, "ann", LEVEL_REFUSED, PACE_AT_LOGIN);
+	pace_strain(host, "ann", LEVEL_BYE, PACE_AT_LOGIN);
+	CHECK(!pace_tick(pace, &news)); /* it is down */
+	CHECK(!pace_serves(host));
+	pace_auth_ok(pace, HOST, 993);
+	CHECK(pace_serves(host));
+	pace_strain(host, "ann", LEVEL_BYE, PACE_AT_LOGIN);
+	CHECK(pace_tick(pace, &news));
+	CHECK_INT(news.why, LEVEL_BYE);
+	pace_free(&pace);
+
+	pace = pace_new(8);
+	host = pace_host(pace, &a);
+	pace_strain(host, "ann", LEVEL_LIMIT, PACE_AT_LOGIN);
+	CHECK(pace_tick(pace, &news));
+	CHECK_INT(news.why, LEVEL_LIMIT);
+	CHECK(strstr(news.text, "[LIMIT]); 4 connections") != NULL);
+	pace_free(&pace);
+}
+
 /* Jobs whose source is the other's target, and jobs within one host. */
 struct pair {
 	struct pace *pace;
@@ -425,6 +517,9 @@ main(void)
 	RUN(test_given_up);
 	RUN(test_given_up_while_waiting);
 	RUN(test_try_enter2);
+	RUN(test_level);
+	RUN(test_over_for_who_waits);
+	RUN(test_strain);
 	RUN(test_no_ring);
 	RUN(test_all_or_none);
 	return test_done();

@@ -141,7 +141,8 @@ static const struct option side_options[] = {
 		"COMPRESS=DEFLATE where the server offers it; auto: where the line turns out to be "
 		"slow and compression to be faster") },
 	{ OPT_UINT(struct profile_side, "connections", connections, "0", 0, 1000,
-		"the most connections at a time to this server; 0: two for each job") },
+		"the most connections at a time to this server, as far as it can bear them; 0: two "
+		"for each job") },
 	{ .name = NULL },
 };
 

@@ -144,12 +144,19 @@ made_up_snapshot(size_t rows)
 		row->items_done = i * 7;
 		row->bytes_per_s = (double)i / 4;
 	}
-	snapshot->line_count = 1;
-	snapshot->lines[0] = (struct snapshot_line){ .host = "mail.example",
+	snapshot->host_count = 1;
+	snapshot->hosts[0] = (struct snapshot_host){ .host = "mail.example",
 		.port = 993,
 		.source = true,
-		.state = "better",
-		.connections = 3,
+		.connections = 5,
+		.level = 3,
+		.ceiling = 12,
+		.waiting = 2,
+		.backoff_ms = 1500,
+		.bytes_per_s = 1.5e6,
+		.lowered = "[LIMIT]",
+		.compression = "better",
+		.compressed_now = 3,
 		.begun = 9,
 		.compressed = 5,
 		.bytes = UINT64_C(9007199254740993),

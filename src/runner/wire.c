@@ -77,16 +77,23 @@ static const struct field row_fields[] = {
 	FIELD(snapshot_row, bytes_per_s, DOUBLE),
 };
 
-static const struct field line_fields[] = {
-	FIELD(snapshot_line, host, TEXT),
-	FIELD(snapshot_line, port, UNSIGNED),
-	FIELD(snapshot_line, source, BOOL),
-	FIELD(snapshot_line, state, TEXT),
-	FIELD(snapshot_line, connections, UNSIGNED),
-	FIELD(snapshot_line, begun, U64),
-	FIELD(snapshot_line, compressed, U64),
-	FIELD(snapshot_line, bytes, U64),
-	FIELD(snapshot_line, line_bytes, U64),
+static const struct field host_fields[] = {
+	FIELD(snapshot_host, host, TEXT),
+	FIELD(snapshot_host, port, UNSIGNED),
+	FIELD(snapshot_host, source, BOOL),
+	FIELD(snapshot_host, connections, UNSIGNED),
+	FIELD(snapshot_host, level, UNSIGNED),
+	FIELD(snapshot_host, ceiling, UNSIGNED),
+	FIELD(snapshot_host, waiting, UNSIGNED),
+	FIELD(snapshot_host, backoff_ms, UNSIGNED),
+	FIELD(snapshot_host, bytes_per_s, DOUBLE),
+	FIELD(snapshot_host, lowered, TEXT),
+	FIELD(snapshot_host, compression, TEXT),
+	FIELD(snapshot_host, compressed_now, UNSIGNED),
+	FIELD(snapshot_host, begun, U64),
+	FIELD(snapshot_host, compressed, U64),
+	FIELD(snapshot_host, bytes, U64),
+	FIELD(snapshot_host, line_bytes, U64),
 };
 
 static const struct field totals_fields[] = {
@@ -375,7 +382,7 @@ json_t *
 wire_snapshot(const struct snapshot *snapshot, uint64_t first, uint64_t count)
 {
 	json_t *object = typed("snapshot"), *rows = json_array(), *work = json_array();
-	json_t *lines = json_array();
+	json_t *hosts = json_array();
 	uint64_t at = snapshot->first_row, from = at;
 	bool any = false;
 
@@ -394,10 +401,10 @@ wire_snapshot(const struct snapshot *snapshot, uint64_t first, uint64_t count)
 	json_object_set_new(object, "first_row", json_integer((json_int_t)(any ? from : first)));
 	json_object_set_new(object, "rows", rows);
 	json_object_set_new(object, "work", work);
-	for (size_t i = 0; i < snapshot->line_count; i++)
+	for (size_t i = 0; i < snapshot->host_count; i++)
 		json_array_append_new(
-			lines, put_fields(json_object(), &snapshot->lines[i], FIELDS(line_fields)));
-	json_object_set_new(object, "compression", lines);
+			hosts, put_fields(json_object(), &snapshot->hosts[i], FIELDS(host_fields)));
+	json_object_set_new(object, "hosts", hosts);
 	return object;
 }
 
@@ -454,19 +461,19 @@ get_rows(const json_t *object, const char *name, struct snapshot_row *rows_r, si
 }
 
 static int
-get_lines(const json_t *object, struct snapshot *snapshot_r, struct err *err)
+get_hosts(const json_t *object, struct snapshot *snapshot_r, struct err *err)
 {
-	const json_t *lines = json_object_get(object, "compression"), *line;
+	const json_t *hosts = json_object_get(object, "hosts"), *host;
 	size_t i;
 
-	if (!json_is_array(lines) || json_array_size(lines) > SNAPSHOT_LINES)
+	if (!json_is_array(hosts) || json_array_size(hosts) > SNAPSHOT_HOSTS)
 		return err_set(err, ERR_PROTOCOL, "control socket: a snapshot with too many hosts");
-	json_array_foreach(lines, i, line)
+	json_array_foreach(hosts, i, host)
 	{
-		if (get_fields(line, &snapshot_r->lines[i], FIELDS(line_fields), err) < 0)
+		if (get_fields(host, &snapshot_r->hosts[i], FIELDS(host_fields), err) < 0)
 			return -1;
 	}
-	snapshot_r->line_count = json_array_size(lines);
+	snapshot_r->host_count = json_array_size(hosts);
 	return 0;
 }
 
@@ -487,7 +494,7 @@ wire_get_snapshot(const json_t *object, struct snapshot *snapshot_r, struct err 
 		return -1;
 	if (get_rows(object, "work", snapshot_r->work, &snapshot_r->work_count, err) < 0)
 		return -1;
-	return get_lines(object, snapshot_r, err);
+	return get_hosts(object, snapshot_r, err);
 }
 
 int

@@ -6,6 +6,9 @@
   rate          bytes a second, each way
   hold          true: a sender is made to wait when 128 KiB are on their way, as by a real line
   strip         capabilities to take away (strip.py)
+  most          so many links at a time, above them a connection gets the line `above` and its end;
+                without `above` it is refused by the system itself
+  above         "* BYE [LIMIT] too many"
   after_death   a dead client's bytes that lie here go on to the server for so many seconds, in
                 small pieces, and the server's connection ends only then
   pieces        how many pieces (20)
@@ -227,7 +230,7 @@ class Proxy:
         self.silent, self.refuse = threading.Event(), False
         self.lock = threading.Lock()
         self.links, self.counts = [], {"connections": 0, "up": 0, "down": 0, "bad": 0,
-                                       "after_death": 0}
+                                       "after_death": 0, "above": 0}
 
     def note_dead(self, kept):
         """A client has ended while so many of its bytes lay here."""
@@ -244,8 +247,34 @@ class Proxy:
 
     def serve(self, listener):
         while True:
+            if self.is_full() and "above" not in self.config:
+                listener.close()  # what is in its queue gets an RST, who comes later is refused
+                while self.is_full():
+                    time.sleep(0.01)
+                listener = listen(self.config["port"])
             client, _ = listener.accept()
-            threading.Thread(target=self.join, args=(client,), daemon=True).start()
+            if "most" in self.config:
+                self.admit(client)
+            else:
+                threading.Thread(target=self.join, args=(client,), daemon=True).start()
+
+    def is_full(self):
+        """A link whose client has ended is none of them, whatever still lies in it."""
+        open_links = sum(not link.up.ended for link in list(self.links))
+        return "most" in self.config and open_links >= self.config["most"]
+
+    def admit(self, client):
+        """One after the other: none slips through while another is being counted."""
+        if not self.is_full():
+            self.join(client)
+            return
+        with self.lock:
+            self.counts["above"] += 1
+        try:
+            client.sendall(self.config.get("above", "").encode() + b"\r\n")
+        except OSError:
+            pass
+        client.close()
 
     def join(self, client):
         while self.silent.is_set():

@@ -26,13 +26,13 @@ static const struct code_row code_rows[] = {
 	{ "CONTACTADMIN", CODE_OTHER, ERR_UNAVAILABLE },
 	{ "CORRUPTION", CODE_OTHER, ERR_UNAVAILABLE }, { "EXPIRED", CODE_OTHER, ERR_AUTH_EXPIRED },
 	{ "EXPUNGEISSUED", CODE_OTHER, ERR_VANISHED }, { "HASCHILDREN", CODE_OTHER, ERR_REFUSED },
-	{ "INUSE", CODE_OTHER, ERR_INUSE }, { "LIMIT", CODE_OTHER, ERR_LIMIT },
+	{ "INUSE", CODE_OTHER, ERR_INUSE }, { "LIMIT", CODE_PATIENCE, ERR_LIMIT },
 	{ "NONEXISTENT", CODE_OTHER, ERR_NOFOLDER }, { "NOPERM", CODE_OTHER, ERR_PERM },
 	{ "OVERQUOTA", CODE_OTHER, ERR_QUOTA }, { "PERMANENTFLAGS", CODE_PERMANENTFLAGS, ERR_NONE },
 	{ "PRIVACYREQUIRED", CODE_OTHER, ERR_PRIVACY },
 	{ "SERVERBUG", CODE_OTHER, ERR_UNAVAILABLE }, { "TRYCREATE", CODE_OTHER, ERR_NOFOLDER },
 	{ "UIDNEXT", CODE_UIDNEXT, ERR_NONE }, { "UIDVALIDITY", CODE_UIDVALIDITY, ERR_NONE },
-	{ "UNAVAILABLE", CODE_OTHER, ERR_UNAVAILABLE },
+	{ "UNAVAILABLE", CODE_PATIENCE, ERR_UNAVAILABLE },
 	{ "APPENDUID", CODE_APPENDUID, ERR_NONE },        /* RFC 4315, 3 */
 	{ "MODIFIED", CODE_MODIFIED, ERR_NONE },          /* RFC 7162, 3.1.3 */
 	{ "NOMODSEQ", CODE_NOMODSEQ, ERR_NONE },          /* RFC 7162, 3.1.2.2 */
@@ -41,9 +41,9 @@ static const struct code_row code_rows[] = {
 	{ "BADCHARSET", CODE_OTHER, ERR_REFUSED },        /* RFC 3501, 7.1 */
 	{ "USEATTR", CODE_OTHER, ERR_REFUSED },           /* RFC 6154, 6 */
 	{ "NOTSAVED", CODE_OTHER, ERR_REFUSED },          /* RFC 5182 */
-	{ "THROTTLED", CODE_OTHER, ERR_UNAVAILABLE },     /* Gmail and Yahoo, in the field */
-	{ "TEMPFAIL", CODE_OTHER, ERR_UNAVAILABLE },      /* seen before RFC 5530 */
-	{ "OVERLIMIT", CODE_OTHER, ERR_LIMIT },           /* seen before RFC 5530 */
+	{ "THROTTLED", CODE_PATIENCE, ERR_UNAVAILABLE },  /* Gmail and Yahoo, in the field */
+	{ "TEMPFAIL", CODE_PATIENCE, ERR_UNAVAILABLE },   /* seen before RFC 5530 */
+	{ "OVERLIMIT", CODE_PATIENCE, ERR_LIMIT },        /* seen before RFC 5530 */
 	{ "WEBALERT", CODE_OTHER, ERR_AUTH },             /* Gmail: log in by the browser first */
 	{ "REFERRAL", CODE_OTHER, ERR_NOFOLDER },         /* RFC 2193: it lies on another server */
 };
@@ -86,11 +86,11 @@ static const struct words_row words_rows[] = {
 	{ REFUSED_OTHER, "mailbox is full", ERR_QUOTA },
 	{ REFUSED_OTHER, "mailbox full", ERR_QUOTA },
 	/* Connection limits without [LIMIT]: Cyrus 3.6 login, Exchange, Gmail. */
-	{ REFUSED_OTHER, "too many open connections", ERR_LIMIT },
-	{ REFUSED_OTHER, "too many simultaneous", ERR_LIMIT },
-	{ REFUSED_OTHER, "maximum number of connections", ERR_LIMIT },
-	{ REFUSED_OTHER, "system is busy", ERR_UNAVAILABLE },
-	{ REFUSED_OTHER, "server unavailable", ERR_UNAVAILABLE },
+	{ REFUSED_PATIENCE, "too many open connections", ERR_LIMIT },
+	{ REFUSED_PATIENCE, "too many simultaneous", ERR_LIMIT },
+	{ REFUSED_PATIENCE, "maximum number of connections", ERR_LIMIT },
+	{ REFUSED_PATIENCE, "system is busy", ERR_UNAVAILABLE },
+	{ REFUSED_PATIENCE, "server unavailable", ERR_UNAVAILABLE },
 	{ REFUSED_OTHER, "temporary", ERR_UNAVAILABLE },
 	{ REFUSED_OTHER, "try again later", ERR_UNAVAILABLE },
 	/* Folders: Cyrus, Courier, UW, Exchange. */
@@ -208,7 +208,8 @@ any_refusal_code(enum refusal refusal, const struct resp_text *resp)
 	for (size_t i = 0; i < ROWS(words_rows); i++) {
 		const struct words_row *row = &words_rows[i];
 
-		if (row->refusal != refusal && row->refusal != REFUSED_OTHER)
+		if (row->refusal != refusal && row->refusal != REFUSED_OTHER &&
+			row->refusal != REFUSED_PATIENCE)
 			continue;
 		if (contains(resp->text, resp->text_len, row->words))
 			return row->error;
@@ -222,4 +223,19 @@ refusal_code(enum refusal refusal, const struct resp_text *resp)
 	enum err_code code = any_refusal_code(refusal, resp);
 
 	return refusal == REFUSED_LOGIN ? login_code(code) : code;
+}
+
+enum err_code
+patience_code(const struct resp_text *resp)
+{
+	if (resp->error != ERR_NONE)
+		return resp->code == CODE_PATIENCE ? resp->error : ERR_NONE;
+	for (size_t i = 0; i < ROWS(words_rows); i++) {
+		const struct words_row *row = &words_rows[i];
+
+		if (row->refusal == REFUSED_PATIENCE &&
+			contains(resp->text, resp->text_len, row->words))
+			return row->error;
+	}
+	return ERR_NONE;
 }

@@ -20,7 +20,8 @@ enum imap_code {
 	CODE_UIDVALIDITY,
 	CODE_UIDNEXT,
 	CODE_UNKNOWN_CTE,
-	CODE_OTHER /* in the table, or unknown: see `error` */
+	CODE_PATIENCE, /* of the server as a whole, or of this login: later, or less */
+	CODE_OTHER     /* in the table, or unknown: see `error` */
 };
 
 /* resp-text (RFC 9051, 9): "[NAME args] text". Points into the line it was parsed from. */
@@ -36,9 +37,18 @@ struct resp_text {
 void resp_text_parse(const char *line, size_t len, struct resp_text *resp_r);
 
 /* What is being refused: the same words mean different things. */
-enum refusal { REFUSED_OTHER, REFUSED_LOGIN, REFUSED_FOLDER, REFUSED_APPEND };
+enum refusal {
+	REFUSED_OTHER,
+	REFUSED_LOGIN,
+	REFUSED_FOLDER,
+	REFUSED_APPEND,
+	REFUSED_PATIENCE /* of a row: any of them, and it asks for patience */
+};
 
 /* The error of a tagged NO: the code's, or that of the words, or `refusal`'s own. */
 enum err_code refusal_code(enum refusal refusal, const struct resp_text *resp);
+/* Whether the server asks for patience, whatever it was that it refused: ERR_LIMIT,
+ * ERR_UNAVAILABLE, or ERR_NONE. */
+enum err_code patience_code(const struct resp_text *resp);
 
 #endif

@@ -10,6 +10,9 @@
  * the body comes, and a body without flags or date waits for them, to the end of the fetch. */
 #include "connector/imap/imap_private.h"
 
+#include "base/clock.h"
+#include "net/pace.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +46,7 @@ struct fetch_op {
 	struct fetch_since *since; /* borrowed; NULL: all are asked for */
 	size_t vanished;           /* ranges that were told */
 	bool conditional;          /* mod-sequences are asked for */
+	bool told;                 /* its first message has come */
 	bool failed;
 	struct err err;
 	struct ready *first, **last;
@@ -564,16 +568,33 @@ op_end(struct session *s, struct err *err)
 	return ret;
 }
 
+/* The first message of a fetch is there, after a wait; or another one, as a whole or, of a ring,
+ * its head. */
+static void
+tell_host(const struct session *s, struct fetch_op *op, const struct message *message,
+	int64_t waited_ms)
+{
+	if (s->env.host == NULL || op->what < FETCH_BODY || op->what > FETCH_DIGEST)
+		return;
+	if (!op->told) {
+		op->told = true;
+		pace_answered(s->env.host, waited_ms);
+	}
+	pace_moved(s->env.host, 1, message->body_bytes);
+}
+
 int
 imap_fetch_next(struct session *s, struct message **message_r, struct err *err)
 {
 	struct fetch_op *op = s->fetch_first;
 	struct ready *ready;
+	int64_t since;
 	int ret;
 
 	compress_look(s, false);
 	if (op == NULL)
 		return session_alive(s, err);
+	since = op->told ? 0 : clock_ms();
 	while (op->first == NULL && op->waiting > 0) {
 		s->fetching = true;
 		ret = session_pump(s, err);
@@ -590,6 +611,7 @@ imap_fetch_next(struct session *s, struct message **message_r, struct err *err)
 	if (op->first == NULL)
 		op->last = &op->first;
 	*message_r = ready->message;
+	tell_host(s, op, ready->message, op->told ? 0 : clock_ms() - since);
 	free(ready);
 	return 1;
 }

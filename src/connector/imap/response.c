@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/die.h"
+#include "net/pace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +99,18 @@ take_code(struct session *s, const struct resp_text *resp)
 		selection_code(s, resp);
 }
 
+/* In the middle of the work; what is said at the login is told by who opens the session. */
+static void
+note_patience(const struct session *s, const struct resp_text *resp)
+{
+	enum err_code code = patience_code(resp);
+
+	if (s->env.host == NULL || !s->logged_in || code == ERR_NONE)
+		return;
+	pace_strain(s->env.host, s->ep->user, code == ERR_LIMIT ? LEVEL_LIMIT : LEVEL_UNAVAILABLE,
+		PACE_LATER);
+}
+
 static int
 take_bye(struct session *s, const struct resp_text *resp, struct err *err)
 {
@@ -106,6 +119,7 @@ take_bye(struct session *s, const struct resp_text *resp, struct err *err)
 
 	if (s->logging_out)
 		return 0;
+	note_patience(s, resp);
 	/* Of a login the reason counts ("too many connections"); later the link has just ended. */
 	if (s->logged_in || (code != ERR_LIMIT && code != ERR_UNAVAILABLE && code != ERR_INUSE))
 		code = ERR_BYE;
@@ -263,6 +277,8 @@ take_tagged(struct session *s, const struct wire_token *tag, struct err *err)
 		return -1;
 	resp_text_parse(token.text, token.len, &resp);
 	take_code(s, &resp);
+	if (status != REPLY_OK)
+		note_patience(s, &resp);
 	die_step(DIE_REPLY);
 	s->progress = true;
 	command.done(s, &command, status, &resp);

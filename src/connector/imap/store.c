@@ -8,8 +8,10 @@
  * announced end closes it too; nothing is ever padded. */
 #include "connector/imap/imap_private.h"
 
+#include "base/clock.h"
 #include "base/die.h"
 #include "mail/date.h"
+#include "net/pace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -520,10 +522,31 @@ note_dropped_keywords(struct store_op *op)
 	}
 }
 
+/* What the server has acknowledged, and how long it was waited for. */
+static void
+tell_host(const struct session *s, const struct batch *batch, int64_t waited_ms)
+{
+	uint64_t messages = 0, bytes = 0;
+
+	if (s->env.host == NULL)
+		return;
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct store_entry *entry = &batch->entries[i];
+
+		if (entry->state != STORE_DONE || entry->body == NULL)
+			continue;
+		messages++;
+		bytes += spool_total(entry->body);
+	}
+	pace_moved(s->env.host, messages, bytes);
+	pace_answered(s->env.host, waited_ms);
+}
+
 int
 imap_store_next(struct session *s, struct batch **batch_r, struct err *err)
 {
 	struct store_op *op = s->store_first;
+	int64_t since;
 
 	compress_look(s, false);
 	if (op == NULL)
@@ -532,6 +555,7 @@ imap_store_next(struct session *s, struct batch **batch_r, struct err *err)
 		s->death_told = true;
 		return session_alive(s, err);
 	}
+	since = clock_ms();
 	while (!s->dead && op->waiting > 0) {
 		if (session_pump(s, err) != 0) {
 			s->death_told = true;
@@ -540,6 +564,8 @@ imap_store_next(struct session *s, struct batch **batch_r, struct err *err)
 	}
 	if (op->waiting > 0)
 		mark_unknown(op, &s->dead_err);
+	else
+		tell_host(s, op->batch, clock_ms() - since);
 	if (op->batch->uidvalidity == 0)
 		op->batch->uidvalidity = op->selection->uidvalidity;
 	note_dropped_keywords(op);

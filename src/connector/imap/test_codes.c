@@ -57,25 +57,25 @@ static const struct code_row code_cases[] = {
 	{ "EXPUNGEISSUED", CODE_OTHER, ERR_VANISHED },
 	{ "HASCHILDREN", CODE_OTHER, ERR_REFUSED },
 	{ "INUSE", CODE_OTHER, ERR_INUSE },
-	{ "LIMIT", CODE_OTHER, ERR_LIMIT },
+	{ "LIMIT", CODE_PATIENCE, ERR_LIMIT },
 	{ "MODIFIED", CODE_MODIFIED, ERR_NONE },
 	{ "NOMODSEQ", CODE_NOMODSEQ, ERR_NONE },
 	{ "NONEXISTENT", CODE_OTHER, ERR_NOFOLDER },
 	{ "NOPERM", CODE_OTHER, ERR_PERM },
 	{ "NOTSAVED", CODE_OTHER, ERR_REFUSED },
-	{ "OVERLIMIT", CODE_OTHER, ERR_LIMIT },
+	{ "OVERLIMIT", CODE_PATIENCE, ERR_LIMIT },
 	{ "OVERQUOTA", CODE_OTHER, ERR_QUOTA },
 	{ "PERMANENTFLAGS", CODE_PERMANENTFLAGS, ERR_NONE },
 	{ "PRIVACYREQUIRED", CODE_OTHER, ERR_PRIVACY },
 	{ "REFERRAL", CODE_OTHER, ERR_NOFOLDER },
 	{ "SERVERBUG", CODE_OTHER, ERR_UNAVAILABLE },
-	{ "TEMPFAIL", CODE_OTHER, ERR_UNAVAILABLE },
-	{ "THROTTLED", CODE_OTHER, ERR_UNAVAILABLE },
+	{ "TEMPFAIL", CODE_PATIENCE, ERR_UNAVAILABLE },
+	{ "THROTTLED", CODE_PATIENCE, ERR_UNAVAILABLE },
 	{ "TOOBIG", CODE_OTHER, ERR_TOOBIG },
 	{ "TRYCREATE", CODE_OTHER, ERR_NOFOLDER },
 	{ "UIDNEXT", CODE_UIDNEXT, ERR_NONE },
 	{ "UIDVALIDITY", CODE_UIDVALIDITY, ERR_NONE },
-	{ "UNAVAILABLE", CODE_OTHER, ERR_UNAVAILABLE },
+	{ "UNAVAILABLE", CODE_PATIENCE, ERR_UNAVAILABLE },
 	{ "UNKNOWN-CTE", CODE_UNKNOWN_CTE, ERR_CONTENT },
 	{ "USEATTR", CODE_OTHER, ERR_REFUSED },
 	{ "WEBALERT", CODE_OTHER, ERR_AUTH },
@@ -213,6 +213,43 @@ test_each_row_of_words_has_a_case(void)
 	}
 }
 
+/* The host asks for less, or for later; what is one mailbox's or one message's is no such thing. */
+static void
+test_patience(void)
+{
+	static const struct {
+		const char *line;
+		enum err_code want;
+	} cases[] = {
+		{ "[LIMIT] 10 at a time", ERR_LIMIT },
+		{ "[OVERLIMIT] no", ERR_LIMIT },
+		{ "[THROTTLED] slow down", ERR_UNAVAILABLE },
+		{ "[UNAVAILABLE] later", ERR_UNAVAILABLE },
+		{ "[TEMPFAIL] later", ERR_UNAVAILABLE },
+		{ "Too many open connections from your host", ERR_LIMIT },
+		{ "[ALERT] Too many simultaneous connections. (Failure)", ERR_LIMIT },
+		{ "Maximum number of connections from user+IP exceeded", ERR_LIMIT },
+		{ "Server Unavailable. 15", ERR_UNAVAILABLE },
+		{ "System is busy", ERR_UNAVAILABLE },
+		{ "[SERVERBUG] system is busy", ERR_NONE },
+		{ "[CORRUPTION] this mailbox is broken", ERR_NONE },
+		{ "[INUSE] locked", ERR_NONE },
+		{ "[OVERQUOTA] full", ERR_NONE },
+		{ "Temporary problem", ERR_NONE },
+		{ "out of disk space", ERR_NONE },
+		{ "", ERR_NONE },
+	};
+
+	for (size_t i = 0; i < ROWS(cases); i++) {
+		struct resp_text resp;
+
+		resp_text_parse(cases[i].line, strlen(cases[i].line), &resp);
+		if (patience_code(&resp) != cases[i].want)
+			printf("\"%s\":\n", cases[i].line);
+		CHECK_STR(err_name(patience_code(&resp)), err_name(cases[i].want));
+	}
+}
+
 /* What is refused at a login is the login, whatever is said of it: it is not tried again. */
 static void
 test_refused_logins(void)
@@ -296,6 +333,7 @@ main(void)
 	RUN(test_each_row_of_codes_has_a_case);
 	RUN(test_each_servers_words);
 	RUN(test_each_row_of_words_has_a_case);
+	RUN(test_patience);
 	RUN(test_refused_logins);
 	RUN(test_parts_of_a_response);
 	return test_done();
