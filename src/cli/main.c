@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/die.h"
 #include "cli/cli.h"
@@ -123,6 +126,10 @@ main(int argc, char **argv)
 {
 	int code;
 
+#ifdef __GLIBC__
+	/* One for each of many threads would keep what messages of the past have needed. */
+	mallopt(M_ARENA_MAX, 2);
+#endif
 	/* Only how wide characters are; numbers and dates stay as programs expect them. */
 	setlocale(LC_CTYPE, "");
 	runner_harden();

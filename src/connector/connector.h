@@ -45,7 +45,7 @@ struct session_env {
 	struct spool_pool *pool;
 	uint64_t stream_limit; /* a body larger than this comes as a ring */
 	size_t ring_bytes;     /* of such a ring; at least 2 x DIGEST_HEAD_BYTES */
-	uint64_t small_bytes;  /* of messages in flight that are too small to spill; 0 = any */
+	uint64_t memory_bytes; /* of messages in flight that lie in memory; 0 = any */
 	const struct cancel *cancel;
 	struct log *log;     /* may be NULL */
 	const char *account; /* for log lines */

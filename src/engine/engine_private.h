@@ -32,6 +32,8 @@ struct progress {
 };
 
 #define LANES_MAX 8 /* pairs of connections of one account */
+/* Bytes in flight to all targets that lie in memory; as much again by further lanes. */
+#define LANE_MEMORY (16u << 20)
 
 struct account {
 	/* Fixed once engine_local_start() returns. */

@@ -147,6 +147,7 @@ struct care_list {
 struct lane {
 	struct job *job;
 	struct side source, target;
+	uint64_t memory; /* bytes of messages in memory, that the target has not answered */
 	struct queue *queue;
 	struct reader *reader; /* reader.c */
 
@@ -216,7 +217,7 @@ bool job_takes_any_care(struct job *job, const char *source_key);
 void side_init(struct job *job, struct side *side, bool source);
 /* Logs in as the host's pace allows: waits out its back-off, and does not try where logins are
  * not tried any more. What comes of it counts for all accounts of that host. */
-int side_open(struct job *job, struct side *side, struct err *err);
+int side_open(struct job *job, struct side *side, uint64_t memory, struct err *err);
 /* All its folders, into a list that is empty or not yet made. */
 int side_list(struct side *side, struct folder_list *list, struct err *err);
 void side_close(struct side *side);
@@ -266,7 +267,7 @@ void subscribe_clear(struct job *job);
 
 /* lane.c */
 /* Both sides, not connected. */
-void lane_init(struct lane *lane, struct job *job);
+void lane_init(struct lane *lane, struct job *job, uint64_t memory);
 void lane_clear(struct lane *lane);
 /* Logs in on both sides at once; lists (NULL: not asked for): all folders of each. */
 int lane_open(

@@ -9,13 +9,14 @@
 #include "base/banned.h"
 
 #define QUEUE_BATCHES 64
-#define QUEUE_BYTES   (2u << 20)
+#define QUEUE_BYTES   (2u << 20) /* or half of what may be in flight */
 
 void
-lane_init(struct lane *lane, struct job *job)
+lane_init(struct lane *lane, struct job *job, uint64_t memory)
 {
 	memset(lane, 0, sizeof *lane);
 	lane->job = job;
+	lane->memory = memory;
 	side_init(job, &lane->source, true);
 	side_init(job, &lane->target, false);
 }
@@ -30,7 +31,7 @@ lane_clear(struct lane *lane)
 }
 
 struct opening {
-	struct job *job;
+	struct lane *lane;
 	struct side *side;
 	struct folder_list *folders; /* or NULL */
 	struct err err;
@@ -42,7 +43,7 @@ open_one(void *p)
 {
 	struct opening *o = p;
 
-	o->ret = side_open(o->job, o->side, &o->err);
+	o->ret = side_open(o->lane->job, o->side, o->lane->memory, &o->err);
 	/* It leaves with what the connector asks right after the login. */
 	if (o->ret == 0 && o->folders != NULL)
 		o->ret = side_list(o->side, o->folders, &o->err);
@@ -55,8 +56,8 @@ int
 lane_open(struct lane *lane, struct folder_list *source_r, struct folder_list *target_r,
 	struct err *err)
 {
-	struct opening source = { .job = lane->job, .side = &lane->source, .folders = source_r };
-	struct opening target = { .job = lane->job, .side = &lane->target, .folders = target_r };
+	struct opening source = { .lane = lane, .side = &lane->source, .folders = source_r };
+	struct opening target = { .lane = lane, .side = &lane->target, .folders = target_r };
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, open_one, &source) != 0)
@@ -126,7 +127,8 @@ lane_copy(struct lane *lane, struct err *err)
 
 	lane->stop_reading = false;
 	memset(&lane->reader_err, 0, sizeof lane->reader_err);
-	lane->queue = queue_new(QUEUE_BATCHES, QUEUE_BYTES, work_free);
+	lane->queue = queue_new(QUEUE_BATCHES,
+		lane->memory / 2 < QUEUE_BYTES ? (size_t)lane->memory / 2 : QUEUE_BYTES, work_free);
 	if (lane->reader == NULL)
 		reader_new(lane);
 	if (pthread_create(&reader, NULL, reader_thread, lane) != 0)

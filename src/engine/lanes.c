@@ -183,7 +183,7 @@ add_lane(struct job *job)
 	struct further *f = &lanes->further[lanes->count];
 	struct pace *pace = job->local->pace;
 
-	lane_init(&f->lane, job);
+	lane_init(&f->lane, job, local_share(job->local, LANE_MEMORY) / lanes->most);
 	if (!pace_try_enter2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint)) {
 		lane_clear(&f->lane);
 		return false;

@@ -19,7 +19,7 @@
 
 #define TICK_MS      500u
 #define SPOOL_MEMORY (24u << 20) /* of all bodies held in memory */
-#define SPOOL_ONE    (256u << 10)
+#define SPOOL_ONE    (2048u << 10)
 
 /* ---- events ---- */
 

@@ -35,6 +35,7 @@
 #define FETCH_SET_MESSAGES 1000u
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCHES_IN_FLIGHT  64u
+#define BATCHES_IN_FLIGHT  4u          /* fit into the memory of a lane */
 #define SHARE_BYTES        (16u << 20) /* in flight, before a lane that shares takes more */
 #define SHARE_OPS          (2 * FETCHES_IN_FLIGHT)
 #define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
@@ -84,6 +85,7 @@ struct reader {
 	size_t first_open;   /* of the lane's folders: all before it are read */
 	struct batch *batch; /* being filled */
 	struct work_folder *batch_folder;
+	uint64_t batch_most; /* bytes, unless a message alone has more */
 	bool batch_alone;
 	int64_t spoke_ms; /* with the source */
 };
@@ -271,7 +273,7 @@ add_message(struct reader *r, struct work_folder *wf, struct message **message, 
 	if (r->batch != NULL &&
 		(r->batch_folder != wf || alone || r->batch_alone ||
 			r->batch->count >= limits->messages ||
-			r->batch->bytes + bytes > limits->bytes) &&
+			r->batch->bytes + bytes > r->batch_most) &&
 		flush_batch(r, err) < 0) {
 		message_free(message);
 		return -1;
@@ -1392,6 +1394,9 @@ reader_new(struct lane *lane)
 
 	r->job = lane->job;
 	r->lane = lane;
+	r->batch_most = lane->memory / BATCHES_IN_FLIGHT;
+	if (r->batch_most > r->job->limits.bytes)
+		r->batch_most = r->job->limits.bytes;
 	r->last = &r->first;
 	lane->reader = r;
 }

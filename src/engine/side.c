@@ -6,8 +6,6 @@
 
 #include "base/banned.h"
 
-#define SMALL_BYTES (8u << 20) /* in flight of all jobs, of messages that are never spilled */
-
 /* Who logs in: the row's own password, else the admin, else (target) the source's password. */
 static void
 choose_login(struct side *side, const struct profile_side *conf, const char *user,
@@ -80,14 +78,14 @@ name_side(const struct side *side, struct err *err)
 }
 
 static int
-open_session(struct job *job, struct side *side, struct err *err)
+open_session(struct job *job, struct side *side, uint64_t memory, struct err *err)
 {
 	struct session_env env = { 0 };
 
 	env.pool = job->local->pool;
 	env.stream_limit = job->run->stream_limit;
 	env.ring_bytes = 1u << 20;
-	env.small_bytes = local_share(job->local, SMALL_BYTES);
+	env.memory_bytes = memory;
 	env.cancel = side->cancel;
 	env.log = job->log;
 	env.account = job->name;
@@ -151,7 +149,7 @@ tell_pace(struct job *job, const struct endpoint *ep, struct err *err)
 }
 
 int
-side_open(struct job *job, struct side *side, struct err *err)
+side_open(struct job *job, struct side *side, uint64_t memory, struct err *err)
 {
 	struct pace *pace = job->local->pace;
 	const struct endpoint *ep = &side->endpoint;
@@ -163,7 +161,7 @@ side_open(struct job *job, struct side *side, struct err *err)
 			ep->user, ep->host);
 	if (pace_login(pace, ep, side->cancel, err) < 0)
 		return -1;
-	if (open_session(job, side, err) < 0) {
+	if (open_session(job, side, memory, err) < 0) {
 		tell_pace(job, ep, err);
 		tell_strain(job, side, err->code);
 		return -1;

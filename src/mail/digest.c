@@ -465,10 +465,23 @@ take_run(struct digester *d, const char *p, size_t len)
 	}
 }
 
+/* How many bytes from p on are whole lines as they should be: no NUL before `end`, each ends in
+ * CRLF, no other CR or LF, none is too long. Nearly all of nearly every body. */
+static size_t
+proper_lines(const char *p, const char *end)
+{
+	const char *from = p, *lf;
+
+	while ((lf = memchr(p, '\n', (size_t)(end - p))) != NULL && lf > p &&
+		lf - p <= LINE_MAX_BYTES && memchr(p, '\r', (size_t)(lf - p)) == lf - 1)
+		p = lf + 1;
+	return (size_t)(p - from);
+}
+
 static void
 take_bytes(struct digester *d, const char *p, size_t len)
 {
-	const char *end = p + len;
+	const char *end = p + len, *nul = NULL;
 
 	if (len == 0)
 		return;
@@ -478,8 +491,22 @@ take_bytes(struct digester *d, const char *p, size_t len)
 	if (!d->same)
 		hash_up_to(d, d->bytes);
 	while (p < end) {
-		const char *lf = memchr(p, '\n', (size_t)(end - p));
+		const char *lf;
 
+		if (!d->in_header && d->same && d->line_len == 0 && d->pending_cr == 0) {
+			size_t proper;
+
+			if (nul == NULL)
+				nul = memchr(p, '\0', (size_t)(end - p));
+			if (nul == NULL)
+				nul = end;
+			proper = nul > p ? proper_lines(p, nul) : 0;
+			canon_count(d, proper);
+			p += proper;
+			if (p == end)
+				break;
+		}
+		lf = memchr(p, '\n', (size_t)(end - p));
 		take_run(d, p, (size_t)((lf != NULL ? lf : end) - p));
 		if (lf == NULL)
 			break;

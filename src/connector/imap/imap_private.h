@@ -229,7 +229,7 @@ struct session {
 	/* Batches in flight, oldest first. */
 	struct store_op *store_first, *store_last;
 	size_t store_count;
-	uint64_t store_bytes, store_small_bytes;
+	uint64_t store_bytes, store_memory;
 };
 
 /* session.c */

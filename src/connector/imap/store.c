@@ -41,7 +41,7 @@ struct store_op {
 	struct selection *selection;
 	struct store_command *commands;
 	size_t sent, waiting; /* commands */
-	uint64_t bytes, small_bytes;
+	uint64_t bytes, memory;
 	bool careful;
 };
 
@@ -83,26 +83,27 @@ window_bytes(const struct session *s)
 	return window < WINDOW_MAX ? window : WINDOW_MAX;
 }
 
-/* Of a batch: what stays in memory however much is spilled. */
 static uint64_t
-small_bytes(const struct batch *batch)
+in_memory(const struct batch *batch)
 {
 	uint64_t bytes = 0;
+	size_t len;
 
 	for (size_t i = 0; i < batch->count; i++)
-		if (batch->entries[i].message->body_bytes <= SPOOL_SMALL_BYTES)
-			bytes += batch->entries[i].message->body_bytes;
+		if (!spool_is_ring(batch->entries[i].body) &&
+			spool_view(batch->entries[i].body, &len) != NULL)
+			bytes += len;
 	return bytes;
 }
 
 static bool
-is_full(const struct session *s, uint64_t bytes, uint64_t small)
+is_full(const struct session *s, uint64_t bytes, uint64_t memory)
 {
 	if (s->store_first == NULL)
 		return false;
 	if (s->store_bytes + bytes > window_bytes(s))
 		return true;
-	return s->env.small_bytes != 0 && s->store_small_bytes + small > s->env.small_bytes;
+	return s->env.memory_bytes != 0 && s->store_memory + memory > s->env.memory_bytes;
 }
 
 void
@@ -442,7 +443,7 @@ op_append(struct session *s, struct store_op *op)
 	s->store_last = op;
 	s->store_count++;
 	s->store_bytes += op->bytes;
-	s->store_small_bytes += op->small_bytes;
+	s->store_memory += op->memory;
 }
 
 /* Everything that was sent, and is not known, is in doubt. */
@@ -463,20 +464,20 @@ int
 imap_store_start(struct session *s, struct batch **batch, struct err *err)
 {
 	uint64_t bytes = (*batch)->bytes + (*batch)->count * ENTRY_OVERHEAD;
-	uint64_t small = small_bytes(*batch);
+	uint64_t memory = in_memory(*batch);
 	struct store_op *op;
 
 	compress_look(s, true);
 	if (session_alive(s, err) != 0)
 		return -1;
-	if (is_full(s, bytes, small) || (s->store_first != NULL && compress_wants_rest(s)))
+	if (is_full(s, bytes, memory) || (s->store_first != NULL && compress_wants_rest(s)))
 		return 1;
 	if (compress_at_rest(s, err) != 0)
 		return -1;
 	op = xcalloc(1, sizeof(*op));
 	op->batch = *batch;
 	op->bytes = bytes;
-	op->small_bytes = small;
+	op->memory = memory;
 	op->careful = (*batch)->careful;
 	op->commands = xcalloc((*batch)->count + 1, sizeof(*op->commands));
 	if (select_target(s, op, err) != 0) {
@@ -574,7 +575,7 @@ imap_store_next(struct session *s, struct batch **batch_r, struct err *err)
 		s->store_last = NULL;
 	s->store_count--;
 	s->store_bytes -= op->bytes;
-	s->store_small_bytes -= op->small_bytes;
+	s->store_memory -= op->memory;
 	*batch_r = op->batch;
 	op_free(op);
 	return 1;
