@@ -40,12 +40,17 @@ enum caps {
 	CAN_CHANGES = 256      /* mod-sequences: changes_start(), flags_set() with a condition */
 };
 
+/* Of a message in a batch, besides its bytes. */
+#define MESSAGE_OVERHEAD 1024u
+
 /* What a session is given; borrowed until close. */
 struct session_env {
 	struct spool_pool *pool;
 	uint64_t stream_limit; /* a body larger than this comes as a ring */
 	size_t ring_bytes;     /* of such a ring; at least 2 x DIGEST_HEAD_BYTES */
-	uint64_t memory_bytes; /* of messages in flight that lie in memory; 0 = any */
+	/* Bytes of messages in flight that lie in memory, with what each needs besides
+	 * (MESSAGE_OVERHEAD); may change at any time. NULL: any. */
+	const _Atomic uint64_t *memory;
 	const struct cancel *cancel;
 	struct log *log;     /* may be NULL */
 	const char *account; /* for log lines */

@@ -180,7 +180,8 @@ look_at(struct job *job, struct check_account *check, struct err *err)
 {
 	struct side *target = &job->main.target;
 
-	if (side_open(job, &job->main.source, 0, err) < 0 || side_open(job, target, 0, err) < 0)
+	if (side_open(job, &job->main.source, NULL, err) < 0 ||
+		side_open(job, target, NULL, err) < 0)
 		return -1;
 	target->c->batch_limits(target->session, &job->limits);
 	check->append_limit = job->limits.message_max;

@@ -458,7 +458,7 @@ job_run(struct job *job)
 	job->readonly = job->config->task != TASK_RUN;
 	pthread_mutex_init(&job->lock, NULL);
 	pthread_cond_init(&job->changed, NULL);
-	lane_init(&job->main, job, local_share(job->local, LANE_MEMORY));
+	lane_init(&job->main, job);
 	publish_cancels(job, true);
 	if (pace_enter2(pace, &job->main.source.endpoint, &job->main.target.endpoint,
 		    job->main.target.cancel, &err) < 0) {

@@ -147,7 +147,7 @@ struct care_list {
 struct lane {
 	struct job *job;
 	struct side source, target;
-	uint64_t memory; /* bytes of messages in memory, that the target has not answered */
+	_Atomic uint64_t memory; /* bytes of messages in it, that the target has not answered */
 	struct queue *queue;
 	struct reader *reader; /* reader.c */
 
@@ -217,7 +217,7 @@ bool job_takes_any_care(struct job *job, const char *source_key);
 void side_init(struct job *job, struct side *side, bool source);
 /* Logs in as the host's pace allows: waits out its back-off, and does not try where logins are
  * not tried any more. What comes of it counts for all accounts of that host. */
-int side_open(struct job *job, struct side *side, uint64_t memory, struct err *err);
+int side_open(struct job *job, struct side *side, const _Atomic uint64_t *memory, struct err *err);
 /* All its folders, into a list that is empty or not yet made. */
 int side_list(struct side *side, struct folder_list *list, struct err *err);
 void side_close(struct side *side);
@@ -267,7 +267,7 @@ void subscribe_clear(struct job *job);
 
 /* lane.c */
 /* Both sides, not connected. */
-void lane_init(struct lane *lane, struct job *job, uint64_t memory);
+void lane_init(struct lane *lane, struct job *job);
 void lane_clear(struct lane *lane);
 /* Logs in on both sides at once; lists (NULL: not asked for): all folders of each. */
 int lane_open(
@@ -280,8 +280,10 @@ int lane_copy(struct lane *lane, struct err *err);
 /* lanes.c: further lanes for an account with much to copy, in slots that nobody else wants. */
 /* Begins to connect them; after the folders have their plan and source. */
 void lanes_begin(struct job *job);
-/* A lane takes no more than keeps it busy, since others want some, too, or may come. */
+/* True: a lane takes no more than keeps it busy, since others may want some. */
 bool lanes_share(const struct job *job);
+/* True: there are others now. */
+bool lanes_many(const struct job *job);
 /* Now and then by the worker's thread, while it copies: adds one if that seems to pay. */
 void lanes_look(struct job *job);
 /* The next folder, or NULL: none is left for this lane. By its reader's thread. */

@@ -12,11 +12,13 @@
 #define QUEUE_BYTES   (2u << 20) /* or half of what may be in flight */
 
 void
-lane_init(struct lane *lane, struct job *job, uint64_t memory)
+lane_init(struct lane *lane, struct job *job)
 {
 	memset(lane, 0, sizeof *lane);
 	lane->job = job;
-	lane->memory = memory;
+	lane->memory = local_share(job->local, LANES_MEMORY);
+	if (lane->memory > LANE_MEMORY)
+		lane->memory = LANE_MEMORY;
 	side_init(job, &lane->source, true);
 	side_init(job, &lane->target, false);
 }
@@ -43,7 +45,7 @@ open_one(void *p)
 {
 	struct opening *o = p;
 
-	o->ret = side_open(o->lane->job, o->side, o->lane->memory, &o->err);
+	o->ret = side_open(o->lane->job, o->side, &o->lane->memory, &o->err);
 	/* It leaves with what the connector asks right after the login. */
 	if (o->ret == 0 && o->folders != NULL)
 		o->ret = side_list(o->side, o->folders, &o->err);

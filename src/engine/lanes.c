@@ -34,7 +34,8 @@ struct further {
 
 struct lanes {
 	struct further further[LANES_MAX - 1];
-	unsigned count, most;
+	atomic_uint count;
+	unsigned most;
 	atomic_bool refused; /* a connection was not made */
 	/* Growing: the worker's thread. */
 	int64_t looked_ms, no_gain_ms;
@@ -176,6 +177,18 @@ publish(struct job *job, const struct lane *lane, unsigned number, bool on)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
+/* All have the same part of what one alone, and half as much again, may have. */
+static void
+share_memory(struct job *job, unsigned further)
+{
+	uint64_t each = least(local_share(job->local, LANES_MEMORY), LANE_MEMORY * 3 / 2);
+
+	each /= 1 + further;
+	job->main.memory = least(each, job->main.memory);
+	for (unsigned i = 0; i < further; i++)
+		job->lanes->further[i].lane.memory = each;
+}
+
 static bool
 add_lane(struct job *job)
 {
@@ -183,11 +196,12 @@ add_lane(struct job *job)
 	struct further *f = &lanes->further[lanes->count];
 	struct pace *pace = job->local->pace;
 
-	lane_init(&f->lane, job, local_share(job->local, LANE_MEMORY) / lanes->most);
+	lane_init(&f->lane, job);
 	if (!pace_try_enter2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint)) {
 		lane_clear(&f->lane);
 		return false;
 	}
+	share_memory(job, lanes->count + 1);
 	if (pthread_create(&f->thread, NULL, further_thread, f) != 0) {
 		pace_leave2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint);
 		lane_clear(&f->lane);
@@ -219,6 +233,12 @@ bool
 lanes_share(const struct job *job)
 {
 	return job->lanes != NULL;
+}
+
+bool
+lanes_many(const struct job *job)
+{
+	return job->lanes != NULL && atomic_load(&job->lanes->count) > 0;
 }
 
 /* Of the folders that no lane has taken. */

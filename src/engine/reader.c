@@ -37,6 +37,7 @@
 #define FETCHES_IN_FLIGHT  64u
 #define BATCHES_IN_FLIGHT  4u          /* fit into the memory of a lane */
 #define SHARE_BYTES        (16u << 20) /* in flight, before a lane that shares takes more */
+#define SHARE_BYTES_ALONE  (48u << 20)
 #define SHARE_OPS          (2 * FETCHES_IN_FLIGHT)
 #define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
 #define SPARSE_MOST        2u   /* UIDs for each message, so that ranges hold what they should */
@@ -163,7 +164,7 @@ flush_batch(struct reader *r, struct err *err)
 		work_free(work);
 		return -1;
 	}
-	return hand_over(r, &work, work->batch->bytes, err);
+	return hand_over(r, &work, work->batch->bytes + work->batch->count * MESSAGE_OVERHEAD, err);
 }
 
 /* ---- one message ---- */
@@ -1078,8 +1079,8 @@ wants_more(struct reader *r)
 	for (size_t i = r->first_open; i < r->lane->folder_count; i++)
 		if (!is_asked(r, r->lane->folders[i]))
 			return false;
-	return r->bytes_in_flight < SHARE_BYTES && r->op_count < SHARE_OPS &&
-	       r->scans < SCANS_IN_FLIGHT;
+	return r->bytes_in_flight < (lanes_many(r->job) ? SHARE_BYTES : SHARE_BYTES_ALONE) &&
+	       r->op_count < SHARE_OPS && r->scans < SCANS_IN_FLIGHT;
 }
 
 /* Fills the row of operations up. */

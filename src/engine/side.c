@@ -78,14 +78,14 @@ name_side(const struct side *side, struct err *err)
 }
 
 static int
-open_session(struct job *job, struct side *side, uint64_t memory, struct err *err)
+open_session(struct job *job, struct side *side, const _Atomic uint64_t *memory, struct err *err)
 {
 	struct session_env env = { 0 };
 
 	env.pool = job->local->pool;
 	env.stream_limit = job->run->stream_limit;
 	env.ring_bytes = 1u << 20;
-	env.memory_bytes = memory;
+	env.memory = memory;
 	env.cancel = side->cancel;
 	env.log = job->log;
 	env.account = job->name;
@@ -149,7 +149,7 @@ tell_pace(struct job *job, const struct endpoint *ep, struct err *err)
 }
 
 int
-side_open(struct job *job, struct side *side, uint64_t memory, struct err *err)
+side_open(struct job *job, struct side *side, const _Atomic uint64_t *memory, struct err *err)
 {
 	struct pace *pace = job->local->pace;
 	const struct endpoint *ep = &side->endpoint;

@@ -133,7 +133,8 @@ class Mailhaul(Program):
     def __init__(self, name, setting):
         super().__init__(name, setting)
         self.haul = Haul(self.bench, setting.source, setting.target, setting.people,
-                         security="tls" if setting.tls else "none")
+                         security="tls" if setting.tls else "none",
+                         run=json.loads(os.environ.get("BENCH_RUN", "{}")))
 
     def fresh(self):
         self.haul.reset()

@@ -93,7 +93,7 @@ in_memory(const struct batch *batch)
 		if (!spool_is_ring(batch->entries[i].body) &&
 			spool_view(batch->entries[i].body, &len) != NULL)
 			bytes += len;
-	return bytes;
+	return bytes + batch->count * MESSAGE_OVERHEAD;
 }
 
 static bool
@@ -103,7 +103,7 @@ is_full(const struct session *s, uint64_t bytes, uint64_t memory)
 		return false;
 	if (s->store_bytes + bytes > window_bytes(s))
 		return true;
-	return s->env.memory_bytes != 0 && s->store_memory + memory > s->env.memory_bytes;
+	return s->env.memory != NULL && s->store_memory + memory > *s->env.memory;
 }
 
 void
