@@ -203,3 +203,24 @@ def test_one_is_added_where_it_pays(bench):
     check(logins(target) - before >= 2, "no connection was added")
     haul.target = target
     haul.must_match("ann")
+
+
+@test(timeout=120)
+def test_old_connections_are_renewed(bench):
+    """Between two messages: nothing is cut, nothing comes twice, and nothing is a failure."""
+    source = filled(bench, count=6, messages=60, size=20000)
+    for run in {"mailbox_connections": 1}, dict(ALWAYS, mailbox_connections=3):
+        target = Dovecot(bench, USERS)
+        slow = Proxy(bench, target, rate=1500000 // run["mailbox_connections"], hold=True)
+        before = logins(source)
+        haul = Haul(bench, source, slow, run=dict(run, batch_messages=10, jobs=4),
+                    source_options={"connection_age": "2s"})
+        haul.run(timeout=60)
+        check(logins(source) - before > run["mailbox_connections"], "none was renewed")
+        check_in("renewed for their age", haul.debug_log(60000), "the log")
+        haul.target = target
+        haul.must_match("ann")
+        report = haul.report()
+        check_equal(report["accounts"][0]["state"], "done", "state")
+        check_equal(haul.sql("SELECT count(*) AS n FROM event WHERE kind > 0")[0]["n"], 0,
+                    "warnings and errors")

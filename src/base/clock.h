@@ -7,6 +7,7 @@
 #include <time.h>
 
 int64_t clock_ms(void); /* CLOCK_MONOTONIC; for deadlines and durations */
+int64_t clock_us(void); /* the same in microseconds, for what is short and often */
 time_t clock_now(void); /* wall time */
 void clock_sleep_ms(unsigned ms);
 

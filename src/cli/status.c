@@ -110,6 +110,9 @@ print_running(const struct profile *profile, const struct wire_hello *hello,
 	cli_totals(&snapshot->totals, &line);
 	printf("%s\n", str_get(&line) + strspn(str_get(&line), " "));
 	str_clear(&line);
+	if (snapshot->totals.disk_ms > 0)
+		printf("  lines to the target waited %.1f s for the disk of the ledger\n",
+			(double)snapshot->totals.disk_ms / 1000);
 	print_rows(snapshot);
 	print_hosts(snapshot);
 }

@@ -65,6 +65,8 @@ struct snapshot_totals {
 	int64_t eta_s;                   /* -1: not known, or nothing moves */
 	int64_t started;                 /* UTC */
 	uint64_t elapsed_ms;
+	uint64_t
+		disk_ms; /* in which lines to targets lay idle for the ledger's disk, in this run */
 	unsigned percent; /* 100 only when every account and row has its end; see forecast.h */
 	int exit_code;    /* RUN_ENDED: as the process will say */
 	char error[240];  /* of the run, or "" */

@@ -28,6 +28,7 @@ struct progress {
 		bytes_done;             /* rows, before included */
 	uint64_t copied_now, bytes_now; /* by this run */
 	uint64_t copy_ms;               /* it was copied for, in this run */
+	uint64_t disk_us;               /* a target's line lay idle for the ledger, in this run */
 	unsigned failed_now;
 };
 

@@ -147,6 +147,7 @@ struct care_list {
 struct lane {
 	struct job *job;
 	struct side source, target;
+	int64_t opened_ms;
 	_Atomic uint64_t memory; /* bytes of messages in it, that the target has not answered */
 	struct queue *queue;
 	struct reader *reader; /* reader.c */
@@ -273,6 +274,7 @@ void lane_clear(struct lane *lane);
 int lane_open(
 	struct lane *lane, struct folder_list *source, struct folder_list *target, struct err *err);
 void lane_close(struct lane *lane);
+bool lane_is_old(const struct lane *lane); /* older than one of its sides wants connections to be */
 /* Copies until no folder is left for it, by this thread and one of its own. What fails breaks the
  * attempt, and so does what has broken it: then -1. */
 int lane_copy(struct lane *lane, struct err *err);

@@ -62,6 +62,7 @@ lane_open(struct lane *lane, struct folder_list *source_r, struct folder_list *t
 	struct opening target = { .lane = lane, .side = &lane->target, .folders = target_r };
 	pthread_t thread;
 
+	lane->opened_ms = clock_ms();
 	if (pthread_create(&thread, NULL, open_one, &source) != 0)
 		return err_set(err, ERR_INTERNAL, "no thread for the source");
 	open_one(&target);
@@ -73,6 +74,16 @@ lane_open(struct lane *lane, struct folder_list *source_r, struct folder_list *t
 		return -1;
 	}
 	return 0;
+}
+
+bool
+lane_is_old(const struct lane *lane)
+{
+	const struct profile *profile = lane->job->config->profile;
+	unsigned ages[] = { profile->source.connection_age_ms, profile->target.connection_age_ms };
+	int64_t age = clock_ms() - lane->opened_ms;
+
+	return (ages[0] != 0 && age >= ages[0]) || (ages[1] != 0 && age >= ages[1]);
 }
 
 void

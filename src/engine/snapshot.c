@@ -225,7 +225,7 @@ local_snapshot(struct engine *engine, struct snapshot *s)
 {
 	struct local *local = (struct local *)(void *)engine;
 	struct snapshot_totals *t = &s->totals;
-	uint64_t drained;
+	uint64_t drained, disk_us = 0;
 
 	memset(s, 0, sizeof *s);
 	(void)!read(local->wake_fd, &drained, sizeof drained);
@@ -249,6 +249,9 @@ local_snapshot(struct engine *engine, struct snapshot *s)
 	t->items_per_s = local->rate_items;
 	t->started = local->started;
 	t->elapsed_ms = (uint64_t)(clock_ms() - local->started_ms);
+	for (size_t i = 0; i < local->account_count; i++)
+		disk_us += local->accounts[i].progress.disk_us;
+	t->disk_ms = disk_us / 1000;
 	fill_forecast(local, t);
 	t->exit_code = local->exit_code;
 	if (local->run_err.code != ERR_NONE)

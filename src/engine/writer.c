@@ -705,6 +705,36 @@ do_aside(struct writer *w, struct err *err)
 
 /* ---- sending ---- */
 
+/* Its intent is durable then. What the target has in hand meanwhile keeps its line busy. */
+static int
+wait_for_intent(struct writer *w, const struct batch *batch, struct err *err)
+{
+	const struct side *target = &w->lane->target;
+	int64_t began;
+
+	if (target->c->store_pending(target->session) > 0)
+		return ledger_wait(w->job->ledger, batch->ticket, err);
+	began = clock_us();
+	if (ledger_wait(w->job->ledger, batch->ticket, err) < 0)
+		return -1;
+	pthread_mutex_lock(&w->job->local->lock);
+	w->job->account->progress.disk_us += (uint64_t)(clock_us() - began);
+	pthread_mutex_unlock(&w->job->local->lock);
+	return 0;
+}
+
+/* An old connection is renewed: some servers end it at an age, in the middle of a message. */
+static void
+note_age(struct writer *w)
+{
+	struct job *job = w->job;
+
+	if (job->landed == 0 || !lane_is_old(&job->main))
+		return;
+	log_line(job->log, LOG_INFO, job->name, NULL, "the connections are renewed for their age");
+	job->restart = true;
+}
+
 static int
 send_batch(struct writer *w, struct batch **batch, struct err *err)
 {
@@ -717,7 +747,7 @@ send_batch(struct writer *w, struct batch **batch, struct err *err)
 		drop_batch(batch);
 		return 0;
 	}
-	if (ledger_wait(w->job->ledger, (*batch)->ticket, err) < 0)
+	if (wait_for_intent(w, *batch, err) < 0)
 		goto drop;
 	while ((ret = target->c->store_start(target->session, batch, err)) == 1)
 		if (take_result(w, err) < 0)
@@ -880,7 +910,7 @@ step(struct writer *w, struct err *err)
 	if (w->job->restart) {
 		if (come_to_rest(w, err) < 0)
 			return -1;
-		return err_set(err, ERR_CANCELLED, "begun anew for a message to be fetched again");
+		return err_set(err, ERR_CANCELLED, "begun anew");
 	}
 	if (atomic_load(&w->job->broken)) {
 		if (take_all_results(w, err) < 0)
@@ -928,8 +958,10 @@ writer_run(struct lane *lane, struct err *err)
 			ret = -1;
 			break;
 		}
-		if (settles(&w))
+		if (settles(&w)) {
 			lanes_look(job);
+			note_age(&w);
+		}
 	}
 	give_up_unsent(&w, &w.redo);
 	give_up_unsent(&w, &w.pieces);

@@ -299,7 +299,7 @@ make_mail(unsigned char *mail)
 
 /* Of this thread's processor time: how busy the machine is just now says nothing of zlib. */
 static int64_t
-clock_us(void)
+cpu_us(void)
 {
 	struct timespec now;
 
@@ -310,7 +310,7 @@ clock_us(void)
 static uint64_t
 rate_since(int64_t start_us)
 {
-	int64_t us = clock_us() - start_us;
+	int64_t us = cpu_us() - start_us;
 
 	return SPEED_BYTES * 1000000 / (uint64_t)(us > 0 ? us : 1);
 }
@@ -327,7 +327,7 @@ time_deflate(int level, const unsigned char *mail, unsigned char *packed, size_t
 		BUG("zlib: out of memory");
 	z.next_out = packed;
 	z.avail_out = 2 * SPEED_BYTES;
-	start = clock_us();
+	start = cpu_us();
 	(void)deflate(&z, Z_FINISH);
 	*len_r = 2 * SPEED_BYTES - z.avail_out;
 	(void)deflateEnd(&z);
@@ -344,7 +344,7 @@ time_inflate(const unsigned char *packed, size_t len, unsigned char *mail)
 		BUG("zlib: out of memory");
 	z.next_out = mail;
 	z.avail_out = SPEED_BYTES;
-	start = clock_us();
+	start = cpu_us();
 	(void)inflate(&z, Z_FINISH);
 	(void)inflateEnd(&z);
 	return rate_since(start);

@@ -38,10 +38,11 @@ struct profile_side { /* [source], [target] */
 	unsigned auth;    /* enum net_auth */
 	char *separator;  /* master_separator, default "*" */
 	char *admin_user;
-	char *admin_password; /* as written: file:, env:, cmd:, ask, enc:, or plain */
-	unsigned timeout_s;   /* default 120 */
-	unsigned compress;    /* enum net_compress */
-	unsigned connections; /* most at once to this host, default 0 = 2 x jobs */
+	char *admin_password;       /* as written: file:, env:, cmd:, ask, enc:, or plain */
+	unsigned timeout_s;         /* default 120 */
+	unsigned compress;          /* enum net_compress */
+	unsigned connection_age_ms; /* of connections that are renewed; 0: never; default 50 min */
+	unsigned connections;       /* most at once to this host, default 0 = 2 x jobs */
 };
 
 struct profile_users { /* [users] */

@@ -137,6 +137,10 @@ static const struct option side_options[] = {
 		.sample = "file:/root/.mailhaul/password" },
 	{ OPT_DURATION(struct profile_side, "timeout", timeout_s, SECOND_MS, "2m", SECOND_MS,
 		HOUR_MS, "how long to wait for an answer before the connection is given up") },
+	{ OPT_DURATION(struct profile_side, "connection_age", connection_age_ms, 1, "50m", 0,
+		24 * HOUR_MS,
+		"connections this old are renewed between two messages, before a server ends them "
+		"in the middle of one; 0: never") },
 	{ OPT_ENUM(struct profile_side, "compress", compress, compressions, "auto",
 		"COMPRESS=DEFLATE where the server offers it; auto: where the line turns out to be "
 		"slow and compression to be faster") },

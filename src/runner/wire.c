@@ -122,6 +122,7 @@ static const struct field totals_fields[] = {
 	FIELD(snapshot_totals, eta_s, I64),
 	FIELD(snapshot_totals, started, I64),
 	FIELD(snapshot_totals, elapsed_ms, U64),
+	FIELD(snapshot_totals, disk_ms, U64),
 	FIELD(snapshot_totals, percent, UNSIGNED),
 	FIELD(snapshot_totals, exit_code, INT),
 	FIELD(snapshot_totals, error, TEXT),
