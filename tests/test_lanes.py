@@ -52,9 +52,11 @@ def made_folders(count, messages, size=3000):
 def test_folders_are_shared(bench):
     """Four logins on each side; every folder in the order of the source."""
     source, target = filled(bench), Dovecot(bench, USERS, name="new")
+    slow = Proxy(bench, target, rate=150000, hold=True)  # so that all come to it
     before = logins(source), logins(target)
-    haul = Haul(bench, source, target, run=ALWAYS)
+    haul = Haul(bench, source, slow, run=ALWAYS)
     haul.run()
+    haul.target = target
     check_equal((logins(source) - before[0], logins(target) - before[1]), (4, 4), "logins")
     haul.must_match("ann")
     haul.must_move_nothing("ann")
@@ -176,7 +178,7 @@ def lanes(bench, **run):
 @test(timeout=900)
 def test_steps(bench):
     died, missed = lanes(bench).every(3, 7)
-    check(died >= 25, "only %d of %d steps were reached" % (died, died + missed))
+    check(died >= 20, "only %d of %d steps were reached" % (died, died + missed))
 
 
 @test(timeout=900, long=True)

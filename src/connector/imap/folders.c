@@ -441,19 +441,20 @@ make_again(struct session *s, const struct folder *folder, bool *made, struct er
 	return 0;
 }
 
-/* Opened on the way: so it is known whether this server takes keywords before the first batch that
- * has some, and INBOX is mostly where that goes. */
+/* Opened on the way, so that it is known whether this server takes keywords before the first batch
+ * that has some. What goes into INBOX opens it once more, since much may lie between. */
 static int
 open_inbox(struct session *s, struct err *err)
 {
 	static const struct folder inbox = { .key = "INBOX" };
 	struct selection *selection = NULL;
 
-	if (s->sent != NULL || s->ep->readonly)
+	if (s->selection_count > 0 || s->current != NULL || s->ep->readonly)
 		return 0;
 	if (selection_send(s, &inbox, true, &selection, err) != 0)
 		return -1;
 	selection_unref(&selection);
+	selection_unref(&s->sent);
 	return 0;
 }
 
