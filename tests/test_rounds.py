@@ -292,8 +292,11 @@ def while_at_work(bench, source, target, *acts, at_once=False):
     """What the acts do while everything is counted and nothing but INBOX read. What has landed is
     where it was; a second round ends with the source's state."""
     fill_account(source, "ann", BUSY, strict=True)
-    haul = Haul(bench, source, target, run=dict(
-        {"batch_messages": 4}, **({} if at_once else {"max_size": "1G"})))
+    slow = Proxy(bench, target, rate=25000000, hold=True)  # so that it is held in time
+    haul = Haul(bench, source, slow, run=dict(
+        {"batch_messages": 4, "mailbox_connections": 1},
+        **({} if at_once else {"max_size": "1G"})))
+    haul.target = target
     held = Held(haul, len(BUSY), at_once)
     folders = in_order_of_work(haul)
     hand = Hand(source)
