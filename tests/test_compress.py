@@ -162,7 +162,7 @@ def slow(bench, server):
 def test_auto_turns_it_on_to_a_slow_target(bench):
     source = Dovecot(bench, {"ann": "secret"}, compress=True)
     target = Dovecot(bench, {"ann": "secret"}, compress=True)
-    fill(source, texts(140))
+    fill(source, texts(240))
     haul = Haul(bench, source, target, run={"log_level": "debug"})
     proxy = slow(bench, target)
     haul.options["target"].update(port=proxy.port)
