@@ -9,7 +9,7 @@
 #include "base/banned.h"
 
 #define QUEUE_BATCHES 64
-#define QUEUE_BYTES   (2u << 20) /* or half of what may be in flight */
+#define QUEUE_BYTES   (2u << 20) /* or a quarter of what may be in flight */
 
 void
 lane_init(struct lane *lane, struct job *job)
@@ -141,7 +141,7 @@ lane_copy(struct lane *lane, struct err *err)
 	lane->stop_reading = false;
 	memset(&lane->reader_err, 0, sizeof lane->reader_err);
 	lane->queue = queue_new(QUEUE_BATCHES,
-		lane->memory / 2 < QUEUE_BYTES ? (size_t)lane->memory / 2 : QUEUE_BYTES, work_free);
+		lane->memory / 4 < QUEUE_BYTES ? (size_t)lane->memory / 4 : QUEUE_BYTES, work_free);
 	if (lane->reader == NULL)
 		reader_new(lane);
 	if (pthread_create(&reader, NULL, reader_thread, lane) != 0)

@@ -177,11 +177,11 @@ publish(struct job *job, const struct lane *lane, unsigned number, bool on)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
-/* All have the same part of what one alone, and half as much again, may have. */
+/* All have the same part of what one alone, and three quarters more, may have. */
 static void
 share_memory(struct job *job, unsigned further)
 {
-	uint64_t each = least(local_share(job->local, LANES_MEMORY), LANE_MEMORY * 3 / 2);
+	uint64_t each = least(local_share(job->local, LANES_MEMORY), LANE_MEMORY * 7 / 4);
 
 	each /= 1 + further;
 	job->main.memory = least(each, job->main.memory);

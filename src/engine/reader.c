@@ -35,7 +35,7 @@
 #define FETCH_SET_MESSAGES 1000u
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCHES_IN_FLIGHT  64u
-#define BATCHES_IN_FLIGHT  4u          /* fit into the memory of a lane */
+#define BATCHES_IN_FLIGHT  6u          /* fit into the memory of a lane */
 #define SHARE_BYTES        (16u << 20) /* in flight, before a lane that shares takes more */
 #define SHARE_BYTES_ALONE  (48u << 20)
 #define SHARE_OPS          (2 * FETCHES_IN_FLIGHT)
