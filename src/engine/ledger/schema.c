@@ -212,7 +212,7 @@ schema_open(struct db *db, enum db_access access, struct err *err)
 			return err_set(err, ERR_LEDGER, "the ledger is read-only: %s", db->path);
 		if (wal_on(db, err) < 0 ||
 			db_exec(db, "open",
-				"PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;"
+				"PRAGMA synchronous = FULL; PRAGMA cache_size = -4096;"
 				"PRAGMA journal_size_limit = 67108864",
 				err) < 0)
 			return -1;
