@@ -252,7 +252,7 @@ attempt(struct job *job, struct err *err)
 		ledger_flush(job->ledger, err) < 0)
 		return -1;
 	if (job_stopping(job))
-		return 0;
+		return subscribe_end(job, err);
 	show_state(job, ACCOUNT_COPYING);
 	if (copy(job, err) < 0 || subscribe_end(job, err) < 0)
 		return -1;
@@ -427,6 +427,11 @@ run_attempt(struct job *job, struct err *err)
 	lanes_end(job);
 	lane_close(&job->main);
 	folder = folder_error(job);
+	if (job->restart && job->landed > landed) {
+		pthread_mutex_lock(&job->local->lock);
+		job->account->tries = 0; /* it got on */
+		pthread_mutex_unlock(&job->local->lock);
+	}
 	if (ret < 0 && !job->restart)
 		end_failed(job, err, job->landed > landed);
 	else if (job_stopping(job))

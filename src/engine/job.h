@@ -28,6 +28,7 @@
 /* How to log in at one side, and the live session with the one thread that owns it. */
 struct side {
 	bool is_source;
+	bool is_further; /* of a lane beside the first */
 	const struct connector *c;
 	struct endpoint endpoint;
 	char *login; /* owned; endpoint.login or NULL */
@@ -148,7 +149,7 @@ struct lane {
 	struct job *job;
 	struct side source, target;
 	int64_t opened_ms;
-	_Atomic uint64_t memory; /* bytes of messages in it, that the target has not answered */
+	_Atomic uint64_t memory; /* bounds the bytes in memory that the target has not answered */
 	struct queue *queue;
 	struct reader *reader; /* reader.c */
 

@@ -144,8 +144,13 @@ lane_copy(struct lane *lane, struct err *err)
 		lane->memory / 4 < QUEUE_BYTES ? (size_t)lane->memory / 4 : QUEUE_BYTES, work_free);
 	if (lane->reader == NULL)
 		reader_new(lane);
-	if (pthread_create(&reader, NULL, reader_thread, lane) != 0)
-		BUG("no thread");
+	if (pthread_create(&reader, NULL, reader_thread, lane) != 0) {
+		if (lane == &lane->job->main)
+			BUG("no thread");
+		reader_free(lane);
+		queue_free(&lane->queue);
+		return err_set(err, ERR_CANCELLED, "no thread for a further connection");
+	}
 	ret = writer_run(lane, err);
 	stop_reader(lane);
 	if (ret < 0) {

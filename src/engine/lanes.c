@@ -23,6 +23,7 @@
 #define WORTH_MS      5000       /* at the rate of now, left for a lane that comes later */
 #define GAIN          1.1        /* what the last one has to have brought */
 #define AGAIN_MS      60000      /* before it is tried again */
+#define KEEPALIVE_S   60         /* a session that has nothing to do says NOOP so often */
 
 enum further_state { FURTHER_OPENING, FURTHER_WAITING, FURTHER_COPYING, FURTHER_ENDED };
 
@@ -126,18 +127,47 @@ is_over(const struct job *job, const struct lanes *lanes)
 	return lanes->end || atomic_load(&job->broken);
 }
 
+/* job->lock is held. False: nothing has changed for so long. */
+static bool
+wait_changed(struct job *job)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += KEEPALIVE_S;
+	return pthread_cond_timedwait(&job->changed, &job->lock, &until) == 0;
+}
+
+/* Both sessions, of a lane that has nothing in flight. */
+static int
+keep_alive(struct lane *lane, struct err *err)
+{
+	struct side *sides[] = { &lane->source, &lane->target };
+
+	for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
+		if (sides[i]->c->keepalive(sides[i]->session, err) < 0)
+			return -1;
+	return 0;
+}
+
 /* Until it may copy; false: it never may. */
 static bool
 wait_for_go(struct job *job, struct further *f)
 {
 	struct lanes *lanes = job->lanes;
-	bool go;
+	struct err err = { 0 };
+	bool go, lives = true;
 
 	pthread_mutex_lock(&job->lock);
 	f->state = FURTHER_WAITING;
-	while (!lanes->go && !is_over(job, lanes))
-		pthread_cond_wait(&job->changed, &job->lock);
-	go = !is_over(job, lanes);
+	while (lives && !lanes->go && !is_over(job, lanes)) {
+		if (wait_changed(job))
+			continue;
+		pthread_mutex_unlock(&job->lock);
+		lives = keep_alive(&f->lane, &err) == 0;
+		pthread_mutex_lock(&job->lock);
+	}
+	go = lives && !is_over(job, lanes);
 	f->state = go ? FURTHER_COPYING : FURTHER_ENDED;
 	pthread_mutex_unlock(&job->lock);
 	return go;
@@ -163,6 +193,7 @@ further_thread(void *p)
 	pace_leave2(job->local->pace, &lane->source.endpoint, &lane->target.endpoint);
 	pthread_mutex_lock(&job->lock);
 	f->state = FURTHER_ENDED;
+	pthread_cond_broadcast(&job->changed);
 	pthread_mutex_unlock(&job->lock);
 	return NULL;
 }
@@ -201,14 +232,16 @@ add_lane(struct job *job)
 		lane_clear(&f->lane);
 		return false;
 	}
+	f->lane.source.is_further = f->lane.target.is_further = true;
 	share_memory(job, lanes->count + 1);
+	publish(job, &f->lane, lanes->count + 1, true);
 	if (pthread_create(&f->thread, NULL, further_thread, f) != 0) {
+		publish(job, &f->lane, lanes->count + 1, false);
 		pace_leave2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint);
 		lane_clear(&f->lane);
 		return false;
 	}
 	lanes->count++;
-	publish(job, &f->lane, lanes->count, true);
 	return true;
 }
 
@@ -390,6 +423,32 @@ lanes_go(struct job *job)
 	pthread_mutex_unlock(&job->lock);
 }
 
+static bool
+any_works(const struct lanes *lanes)
+{
+	for (unsigned i = 0; i < lanes->count; i++)
+		if (lanes->further[i].state != FURTHER_ENDED)
+			return true;
+	return false;
+}
+
+/* The first lane has nothing left to copy, and may wait for hours for one that has. */
+static void
+wait_for_others(struct job *job)
+{
+	struct err err = { 0 };
+
+	pthread_mutex_lock(&job->lock);
+	while (any_works(job->lanes)) {
+		if (wait_changed(job) || atomic_load(&job->broken))
+			continue;
+		pthread_mutex_unlock(&job->lock);
+		(void)keep_alive(&job->main, &err); /* who needs them next finds out */
+		pthread_mutex_lock(&job->lock);
+	}
+	pthread_mutex_unlock(&job->lock);
+}
+
 void
 lanes_end(struct job *job)
 {
@@ -406,6 +465,7 @@ lanes_end(struct job *job)
 		}
 	pthread_cond_broadcast(&job->changed);
 	pthread_mutex_unlock(&job->lock);
+	wait_for_others(job);
 	for (unsigned i = 0; i < lanes->count; i++) {
 		pthread_join(lanes->further[i].thread, NULL);
 		publish(job, &lanes->further[i].lane, i + 1, false);

@@ -34,6 +34,7 @@
 #define FETCH_SET_BYTES    (16u << 20) /* one fetch aims at no more */
 #define FETCH_SET_MESSAGES 1000u
 #define FETCH_WINDOW_BYTES (64u << 20)
+#define FETCH_RANGES       4000u /* in commands without an answer: a socket holds no more of them */
 #define FETCHES_IN_FLIGHT  64u
 #define BATCHES_IN_FLIGHT  6u          /* fit into the memory of a lane */
 #define SHARE_BYTES        (16u << 20) /* in flight, before a lane that shares takes more */
@@ -67,6 +68,7 @@ struct op {
 	enum op_kind kind;
 	struct work_folder *folder;
 	struct uidset set; /* asked for; OP_FETCH: less what has come */
+	size_t ranges;     /* as asked for */
 	uint64_t bytes;
 	bool single; /* asked for alone after a refusal */
 	bool whole;  /* kept, however large */
@@ -82,6 +84,7 @@ struct reader {
 	struct op *first, **last;
 	size_t op_count, scans, fetches;
 	uint64_t bytes_in_flight;
+	size_t ranges_in_flight;
 	size_t todo_ahead;
 	size_t first_open;   /* of the lane's folders: all before it are read */
 	struct batch *batch; /* being filled */
@@ -569,21 +572,20 @@ sum_up(struct work_folder *wf)
 static void
 tell_counted(struct job *job)
 {
-	bool all = true;
+	struct progress *p = &job->account->progress;
+	uint64_t found = 0, bytes = 0;
 
-	for (size_t i = 0; i < job->folder_count; i++)
-		all = all && job->folders[i].scanned;
-	pthread_mutex_lock(&job->local->lock);
-	job->account->progress.counted = all;
-	if (all) {
-		struct progress *p = &job->account->progress;
-		p->found = p->bytes_found = 0;
-		for (size_t i = 0; i < job->folder_count; i++) {
-			const struct work_folder *f = &job->folders[i];
-			p->found += f->known_items + f->new_items;
-			p->bytes_found += f->known_bytes + f->new_bytes;
-		}
+	for (size_t i = 0; i < job->folder_count; i++) {
+		const struct work_folder *f = &job->folders[i];
+		if (!f->scanned)
+			return;
+		found += f->known_items + f->new_items;
+		bytes += f->known_bytes + f->new_bytes;
 	}
+	pthread_mutex_lock(&job->local->lock);
+	p->counted = true;
+	p->found = found;
+	p->bytes_found = bytes;
 	pthread_mutex_unlock(&job->local->lock);
 }
 
@@ -767,6 +769,8 @@ start_op(struct reader *r, struct op *op, struct err *err)
 	r->op_count++;
 	op->folder->ops++;
 	r->bytes_in_flight += op->bytes;
+	op->ranges = op->set.count;
+	r->ranges_in_flight += op->ranges;
 	r->spoke_ms = clock_ms();
 	return 0;
 }
@@ -1017,7 +1021,8 @@ static bool
 has_room(const struct reader *r)
 {
 	return r->fetches < FETCHES_IN_FLIGHT &&
-	       (r->fetches == 0 || r->bytes_in_flight < FETCH_WINDOW_BYTES);
+	       (r->fetches == 0 || (r->bytes_in_flight < FETCH_WINDOW_BYTES &&
+					   r->ranges_in_flight < FETCH_RANGES));
 }
 
 static int
@@ -1306,6 +1311,7 @@ take_answer(struct reader *r, struct err *err)
 		r->last = &r->first;
 	r->op_count--;
 	r->bytes_in_flight -= op->bytes;
+	r->ranges_in_flight -= op->ranges;
 	if (ret < 0)
 		ret = op_refused(op, &refused, err);
 	if (ret == 0)

@@ -132,15 +132,21 @@ tell_strain(struct job *job, struct side *side, enum err_code code)
 /* What came of a login counts for all that log in there: what stands against all of them is told
  * once, and each of them fails with it. */
 static void
-tell_pace(struct job *job, const struct endpoint *ep, struct err *err)
+tell_pace(struct job *job, const struct side *side, struct err *err)
 {
+	const struct endpoint *ep = &side->endpoint;
 	struct pace *pace = job->local->pace;
+	bool is_refusal = err->code == ERR_AUTH || err->code == ERR_AUTH_EXPIRED;
 	struct err told;
 
+	/* The same login has just succeeded: a server that says this to a further connection means
+	 * their number, and nothing stands against the others. */
+	if (side->is_further && (err->scope == SCOPE_HOST || is_refusal))
+		return;
 	if (err->scope == SCOPE_HOST) {
 		if (pace_give_up(pace, ep, err))
 			job_note_host(job, err->code, "no account can log in: %s", err->text);
-	} else if (err->code == ERR_AUTH || err->code == ERR_AUTH_EXPIRED) {
+	} else if (is_refusal) {
 		if (pace_auth_failed(pace, ep->host, ep->port, NULL, &told))
 			job_note_host(job, told.code, "%s", told.text);
 	} else if (err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT) {
@@ -162,7 +168,7 @@ side_open(struct job *job, struct side *side, const _Atomic uint64_t *memory, st
 	if (pace_login(pace, ep, side->cancel, err) < 0)
 		return -1;
 	if (open_session(job, side, memory, err) < 0) {
-		tell_pace(job, ep, err);
+		tell_pace(job, side, err);
 		tell_strain(job, side, err->code);
 		return -1;
 	}

@@ -729,7 +729,7 @@ note_age(struct writer *w)
 {
 	struct job *job = w->job;
 
-	if (job->landed == 0 || !lane_is_old(&job->main))
+	if (job->landed == 0 || atomic_load(&job->restart) || !lane_is_old(w->lane))
 		return;
 	log_line(job->log, LOG_INFO, job->name, NULL, "the connections are renewed for their age");
 	job->restart = true;
@@ -958,9 +958,14 @@ writer_run(struct lane *lane, struct err *err)
 			ret = -1;
 			break;
 		}
-		if (settles(&w)) {
-			lanes_look(job);
-			note_age(&w);
+		note_age(&w);
+		if (!settles(&w))
+			continue;
+		lanes_look(job);
+		/* They were asked for before the batch that was answered. */
+		if (w.answered_ms != 0 && subscribe_end(job, err) < 0) {
+			ret = -1;
+			break;
 		}
 	}
 	give_up_unsent(&w, &w.redo);

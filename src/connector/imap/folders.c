@@ -495,7 +495,7 @@ imap_folder_make(struct session *s, const struct folder *folders, size_t count, 
 	if (crowd_wait(s, &crowd, 0, ret == 0 ? err : NULL) != 0 || ret != 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		anew = anew || !made_r[i];
+		anew = anew || !made_r[i] || folder_list_find(list_r, folders[i].key) == NULL;
 		if (!made_r[i] && make_again(s, &folders[i], &made_r[i], &errs[i], err) != 0)
 			return -1;
 	}
