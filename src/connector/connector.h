@@ -41,7 +41,7 @@ enum caps {
 };
 
 /* Of a message in a batch, besides its bytes. */
-#define MESSAGE_OVERHEAD 1024u
+#define MESSAGE_OVERHEAD 1536u
 
 /* What a session is given; borrowed until close. */
 struct session_env {

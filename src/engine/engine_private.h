@@ -35,7 +35,7 @@ struct progress {
 #define LANES_MAX 8 /* pairs of connections of one account */
 /* Bytes in flight to the targets that lie in memory: of all accounts at work, of one lane. */
 #define LANES_MEMORY (24u << 20)
-#define LANE_MEMORY  (8u << 20)
+#define LANE_MEMORY  (10u << 20)
 
 struct account {
 	/* Fixed once engine_local_start() returns. */
