@@ -10,6 +10,7 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/engine.h \
 	src/engine/engine_local.h \
 	src/engine/engine_private.h \
+	src/engine/fill.c \
 	src/engine/flags.c \
 	src/engine/folders.c \
 	src/engine/folders_private.h \
@@ -28,9 +29,12 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/plan.c \
 	src/engine/plan.h \
 	src/engine/reader.c \
+	src/engine/reader_private.h \
 	src/engine/rematch.c \
 	src/engine/renames.c \
-	src/engine/rows.c src/engine/seen.c \
+	src/engine/rows.c \
+	src/engine/scan.c \
+	src/engine/seen.c \
 	src/engine/settle.c \
 	src/engine/side.c \
 	src/engine/snapshot.c \

@@ -1,18 +1,13 @@
-/* reader.c - the source side of a job: what to fetch, and everything that comes from it.
+/* reader.c - the source side of a lane: what to fetch, and everything that comes from it.
  *
  * The reader keeps a row of operations in flight (scans and fetches, answered in the order they
  * were sent) and tops it up before it waits, so that the source always has something to do:
  *
  *   folder - scan a window of UIDs -> subtract the ledger -> todo -> fetch sets -> batches -> queue
+ *            (scan.c)                 (scan.c)                                      (fill.c)
  *
  * A folder that the ledger does not know, of which nothing is to be left out, is fetched without
  * being scanned: by ranges of UIDs, and behind them a list of its UIDs shows that all came.
- *
- * Of a folder that was read to its end before (LOOK_CHANGES) only the UIDs from the UIDNEXT of then
- * on are scanned; of those below the server tells which have other flags and which have gone. Where
- * it does not tell the latter, and the counts say that some have, the UIDs that are there are
- * listed. An answer that does not fit what the ledger knows makes the rest of the folder be scanned
- * as well.
  *
  * It owns the source session and the work folders' reader part. A batch leaves for the writer
  * with its intent queued in the ledger. Stop and pause are looked at between operations; what is
@@ -21,14 +16,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "engine/job.h"
-#include "mail/date.h"
-#include "mail/header.h"
+#include "engine/reader_private.h"
 
 #include "base/banned.h"
 
-#define SCAN_MESSAGES      5000u  /* a window aims at that many */
-#define CHANGES_MESSAGES   50000u /* likewise, where few of them are told of */
 #define SCANS_IN_FLIGHT    8u
 #define TODO_AHEAD         20000u      /* scanned and not yet asked for, before scanning rests */
 #define FETCH_SET_BYTES    (16u << 20) /* one fetch aims at no more */
@@ -42,57 +33,7 @@
 #define SHARE_OPS          (2 * FETCHES_IN_FLIGHT)
 #define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
 #define SPARSE_MOST        2u   /* UIDs for each message, so that ranges hold what they should */
-#define SIZE_IS_WRONG      4 /* times: what a server's estimate is not; less is fetched and seen */
-#define HOLD_UP_MS         (10 * 60 * 1000) /* a writer that takes nothing for so long */
 #define KEEPALIVE_MS       60000u
-
-enum op_kind {
-	OP_SCAN,
-	OP_AT_ONCE,
-	OP_CHANGES, /* of known messages: flags that have changed, what has gone */
-	OP_UIDS,    /* which of the known messages are there */
-	OP_FETCH,
-	OP_MISSING /* asked for and not given: are they still listed? */
-};
-
-struct scanned {
-	uint32_t uid;
-	uint64_t size;
-	int64_t received;
-	unsigned flags;
-	char *keywords;
-};
-
-struct op {
-	struct op *next;
-	enum op_kind kind;
-	struct work_folder *folder;
-	struct uidset set; /* asked for; OP_FETCH: less what has come */
-	size_t ranges;     /* as asked for */
-	uint64_t bytes;
-	bool single; /* asked for alone after a refusal */
-	bool whole;  /* kept, however large */
-	bool behind; /* a list behind its folder's last range: not counted as a scan */
-	struct scanned *scanned;
-	size_t scanned_count, scanned_cap;
-	struct fetch_since since; /* OP_CHANGES */
-};
-
-struct reader {
-	struct job *job;
-	struct lane *lane;
-	struct op *first, **last;
-	size_t op_count, scans, fetches;
-	uint64_t bytes_in_flight;
-	size_t ranges_in_flight;
-	size_t todo_ahead;
-	size_t first_open;   /* of the lane's folders: all before it are read */
-	struct batch *batch; /* being filled */
-	struct work_folder *batch_folder;
-	uint64_t batch_most; /* bytes, unless a message alone has more */
-	bool batch_alone;
-	int64_t spoke_ms; /* with the source */
-};
 
 static void
 op_free(struct op **op)
@@ -128,620 +69,6 @@ work_free(void *p)
 	free(work);
 }
 
-/* ---- handing over ---- */
-
-static int
-hand_over(struct reader *r, struct work **work, uint64_t weight, struct err *err)
-{
-	int ret = queue_push(r->lane->queue, *work, weight, HOLD_UP_MS);
-
-	if (ret == 1) {
-		*work = NULL;
-		return 0;
-	}
-	if ((*work)->batch != NULL)
-		intend_not(r->job, (*work)->batch);
-	work_free(*work);
-	*work = NULL;
-	if (ret == 0)
-		return err_set(err, ERR_TIMEOUT, "the target took nothing for ten minutes");
-	return err_set(err, ERR_CANCELLED, "the target side has ended");
-}
-
-/* The intent is queued here; the writer waits for its ticket before the first byte leaves. */
-static int
-flush_batch(struct reader *r, struct err *err)
-{
-	struct job *job = r->job;
-	struct work *work;
-	int ret;
-
-	if (r->batch == NULL)
-		return 0;
-	ret = intend(job, r->batch_folder, r->batch, err);
-	work = xcalloc(1, sizeof *work);
-	work->folder = r->batch_folder;
-	work->batch = r->batch;
-	r->batch = NULL;
-	if (ret < 0) {
-		work_free(work);
-		return -1;
-	}
-	return hand_over(r, &work, work->batch->bytes + work->batch->count * MESSAGE_OVERHEAD, err);
-}
-
-/* ---- one message ---- */
-
-/* INTERNALDATE where it is one mail can have, else a date of the header, else now. */
-static void
-choose_date(struct store_entry *entry)
-{
-	int64_t now = clock_now(), received = entry->message->item->received;
-	unsigned char *head;
-	size_t got = 0, len = 0;
-	const char *from;
-
-	entry->received = received;
-	if (received != ITEM_DATE_NONE && date_is_sane(received, now))
-		return;
-	entry->received = now;
-	entry->reason = REASON_DATE;
-	if (spool_is_ring(entry->body))
-		return;
-	head = xmalloc(DIGEST_HEAD_BYTES);
-	while (len < DIGEST_HEAD_BYTES &&
-		spool_read(entry->body, len, head + len, DIGEST_HEAD_BYTES - len, &got, NULL) ==
-			0 &&
-		got > 0)
-		len += got;
-	(void)header_date((const char *)head, len, now, &entry->received, &from);
-	free(head);
-}
-
-/* Content that servers are known to refuse travels alone until this target has taken it once, so
- * that a refusal costs its neighbours neither a second sending nor their place in the order. */
-static bool
-travels_alone(struct job *job, const struct message *message, const char *source_key)
-{
-	unsigned traits = message->digests.traits & TRAITS_SUSPECT;
-	bool alone;
-
-	pthread_mutex_lock(&job->lock);
-	alone = (traits & ~job->taken_traits) != 0;
-	pthread_mutex_unlock(&job->lock);
-	return alone || spool_is_ring(message->body) ||
-	       job_takes_care(job, CARE_ALONE, source_key, message->item->uid);
-}
-
-static void
-put_failed(struct job *job, struct work_folder *wf, const struct item *item, uint64_t size,
-	enum item_state state, unsigned reason, const char *text)
-{
-	struct ledger_item row = { 0 };
-
-	row.uid = item->uid;
-	row.state = state;
-	row.reason = reason;
-	row.size = size;
-	row.received = item->received;
-	row.flags = item->flags;
-	row.round = job->local->round;
-	row.text = xstrdup(text);
-	ledger_items_put(job->ledger, wf->row.id, &row, 1);
-	free(row.text);
-	pthread_mutex_lock(&job->local->lock);
-	job->account->progress.done++;
-	if (state == ITEM_FAILED) {
-		job->account->progress.failed++;
-		job->account->progress.failed_now++;
-	} else if (state == ITEM_SKIPPED) {
-		job->account->progress.skipped++;
-	} else if (state == ITEM_VANISHED) {
-		job->account->progress.vanished++;
-	}
-	pthread_mutex_unlock(&job->local->lock);
-}
-
-static int
-add_message(struct reader *r, struct work_folder *wf, struct message **message, struct err *err)
-{
-	struct job *job = r->job;
-	const struct batch_limits *limits = &job->limits;
-	uint64_t bytes = (*message)->body_bytes;
-	bool alone, streaming;
-	struct store_entry *entry;
-
-	if ((*message)->body == NULL) {
-		put_failed(job, wf, (*message)->item, 0, ITEM_FAILED, ERR_PROTOCOL,
-			"the source gives no body");
-		message_free(message);
-		return 0;
-	}
-	alone = travels_alone(job, *message, wf->source.key);
-	streaming = spool_is_ring((*message)->body);
-
-	if (limits->message_max != 0 && bytes > limits->message_max) {
-		put_failed(job, wf, (*message)->item, bytes, ITEM_FAILED, ERR_TOOBIG,
-			"larger than the target takes");
-		spool_abandon((*message)->body);
-		message_free(message);
-		return 0;
-	}
-	if (bytes ==
-		0) { /* servers refuse it, and some lose their place over a literal of no bytes */
-		put_failed(job, wf, (*message)->item, 0, ITEM_SKIPPED, REASON_EMPTY,
-			"a message of no bytes");
-		message_free(message);
-		return 0;
-	}
-	if (r->batch != NULL &&
-		(r->batch_folder != wf || alone || r->batch_alone ||
-			r->batch->count >= limits->messages ||
-			r->batch->bytes + bytes > r->batch_most) &&
-		flush_batch(r, err) < 0) {
-		message_free(message);
-		return -1;
-	}
-	if (r->batch == NULL) {
-		r->batch = batch_new(alone ? 1 : limits->messages);
-		r->batch->folder = &wf->target;
-		r->batch_folder = wf;
-		r->batch_alone = alone;
-		r->batch->careful =
-			job_takes_care(job, CARE_ALONE, wf->source.key, (*message)->item->uid);
-	}
-	entry = batch_add(r->batch, message);
-	choose_date(entry);
-	return streaming ? flush_batch(r, err) : 0;
-}
-
-/* ---- scanning ---- */
-
-static int
-by_uid(const void *a, const void *b)
-{
-	const struct scanned *x = a, *y = b;
-
-	return (x->uid > y->uid) - (x->uid < y->uid);
-}
-
-static void
-add_todo(struct reader *r, struct work_folder *wf, const struct scanned *s)
-{
-	if (wf->todo_next > 1000 && wf->todo_next > wf->todo_count / 2) {
-		wf->todo_count -= wf->todo_next;
-		memmove(wf->todo, wf->todo + wf->todo_next, wf->todo_count * sizeof *wf->todo);
-		wf->todo_next = 0;
-	}
-	if (wf->todo_count == wf->todo_cap) {
-		wf->todo_cap = wf->todo_cap ? wf->todo_cap * 2 : 256;
-		wf->todo = xrealloc(wf->todo, wf->todo_cap * sizeof *wf->todo);
-	}
-	wf->todo[wf->todo_count].uid = s->uid;
-	wf->todo[wf->todo_count++].size = s->size;
-	r->todo_ahead++;
-}
-
-static uint64_t
-rows_of(const struct ledger_counts *counts)
-{
-	uint64_t rows = 0;
-
-	for (int s = 1; s < ITEM_STATES; s++)
-		rows += counts->by_state[s];
-	return rows;
-}
-
-static void
-scan_new(struct reader *r, struct work_folder *wf, const struct scanned *s, bool known)
-{
-	struct job *job = r->job;
-	unsigned reason = left_out_reason(job->run, s->received, s->size);
-	struct item item = { .uid = s->uid, .received = s->received, .flags = s->flags };
-
-	if (!known) {
-		wf->new_items++;
-		wf->new_bytes += s->size;
-	}
-	if (reason != REASON_NONE)
-		put_failed(job, wf, &item, s->size, ITEM_SKIPPED, reason, "");
-	else if (job->limits.message_max != 0 && s->size / SIZE_IS_WRONG > job->limits.message_max)
-		put_failed(job, wf, &item, s->size, ITEM_FAILED, ERR_TOOBIG,
-			"larger than the target takes");
-	else
-		add_todo(r, wf, s);
-}
-
-static bool
-is_there(enum item_state state)
-{
-	return state == ITEM_LANDED || state == ITEM_VERIFIED || state == ITEM_ADOPTED;
-}
-
-/* It lies on the target and has other flags than those last written there. */
-static void
-compare_flags(struct reader *r, const struct scanned *s, const struct ledger_item *item,
-	struct work *changes)
-{
-	struct flag_change *change;
-
-	if (!is_there(item->state) || !r->job->run->flag_changes ||
-		(item->flags == s->flags && keywords_eq(item->keywords, s->keywords)))
-		return;
-	changes->changes =
-		xrealloc(changes->changes, (changes->change_count + 1) * sizeof *changes->changes);
-	change = &changes->changes[changes->change_count++];
-	memset(change, 0, sizeof *change);
-	change->uid = s->uid;
-	change->target_uid = item->target_uid;
-	change->old_flags = item->flags;
-	change->new_flags = s->flags;
-	change->old_keywords = item->keywords != NULL ? xstrdup(item->keywords) : NULL;
-	change->new_keywords = s->keywords != NULL ? xstrdup(s->keywords) : NULL;
-	change->keywords_lost = item->reason == REASON_KEYWORDS;
-}
-
-static void
-mark_back(struct reader *r, const struct work_folder *wf, const struct ledger_item *item)
-{
-	struct uidset back = { 0 };
-
-	if (item->gone_round == 0)
-		return;
-	uidset_add(&back, item->uid, item->uid);
-	ledger_items_gone(r->job->ledger, wf->row.id, &back, 0);
-	uidset_clear(&back);
-}
-
-/* A message the ledger knows: new flags, a filter that was taken back, one that came back. */
-static void
-scan_known(struct reader *r, struct work_folder *wf, const struct scanned *s,
-	const struct ledger_item *item, struct work *changes)
-{
-	if (item->state == ITEM_VANISHED ||
-		(item->state == ITEM_SKIPPED && item->reason >= REASON_SINCE &&
-			item->reason <= REASON_MAX_SIZE &&
-			left_out_reason(r->job->run, s->received, s->size) == REASON_NONE)) {
-		struct uidset set = { 0 };
-		uidset_add(&set, s->uid, s->uid);
-		ledger_items_remove(r->job->ledger, wf->row.id, &set);
-		uidset_clear(&set);
-		scan_new(r, wf, s, true);
-		return;
-	}
-	mark_back(r, wf, item);
-	compare_flags(r, s, item, changes);
-}
-
-/* One of the known messages was told of in the folder; NULL: the ledger does not know it. */
-static void
-known_told(struct reader *r, struct work_folder *wf, const struct ledger_item *item)
-{
-	if (item == NULL || item->state == ITEM_VANISHED)
-		wf->strange = true;
-	else
-		mark_back(r, wf, item);
-}
-
-static bool
-was_given(const struct work_folder *wf, uint32_t uid)
-{
-	return wf->at_once && uidset_has(&wf->given, uid);
-}
-
-/* Merges a window's answer (sorted) with the ledger's rows of the same UIDs. What was given before
- * it was scanned is counted, and may have its row by now. */
-static int
-merge_window(struct reader *r, struct op *op, struct work *changes, struct err *err)
-{
-	struct work_folder *wf = op->folder;
-	uint32_t first = op->set.ranges[0].first, last = op->set.ranges[op->set.count - 1].last;
-	bool uids = op->kind == OP_UIDS;
-	struct uidset gone = { 0 };
-	size_t at = 0;
-	int ret = -1;
-
-	for (;;) {
-		struct ledger_item *rows;
-		size_t count;
-		uint32_t up_to = last;
-		if (ledger_items(
-			    r->job->ledger, wf->row.id, first, last, 2000, &rows, &count, err) < 0)
-			goto out;
-		if (count == 2000)
-			up_to = rows[count - 1].uid;
-		for (size_t i = 0; i <= count; i++) {
-			uint32_t row_uid = i < count ? rows[i].uid : 0;
-			for (; at < op->scanned_count && op->scanned[at].uid <= up_to &&
-				(i == count || op->scanned[at].uid < row_uid);
-				at++)
-				if (uids)
-					known_told(r, wf, NULL);
-				else if (!was_given(wf, op->scanned[at].uid))
-					scan_new(r, wf, &op->scanned[at], false);
-			if (i == count)
-				break;
-			if (was_given(wf, row_uid)) {
-				at += at < op->scanned_count && op->scanned[at].uid == row_uid;
-				continue;
-			}
-			wf->known_items += !uids;
-			wf->known_bytes += uids ? 0 : rows[i].size;
-			if (at == op->scanned_count || op->scanned[at].uid != row_uid) {
-				if (rows[i].gone_round == 0)
-					uidset_add(&gone, row_uid, row_uid);
-			} else if (uids) {
-				known_told(r, wf, &rows[i]);
-				at++;
-			} else {
-				scan_known(r, wf, &op->scanned[at++], &rows[i], changes);
-			}
-		}
-		ledger_items_free(rows, count);
-		if (up_to >= last)
-			break;
-		first = up_to + 1;
-	}
-	if (gone.count > 0)
-		ledger_items_gone(r->job->ledger, wf->row.id, &gone, r->job->local->round);
-	ret = 0;
-out:
-	uidset_clear(&gone);
-	return ret;
-}
-
-/* The ledger's rows of the messages told of as changed: few of many, so not the whole window. */
-static int
-merge_changed(struct reader *r, struct op *op, struct work *changes, struct err *err)
-{
-	struct work_folder *wf = op->folder;
-	size_t end;
-
-	for (size_t at = 0; at < op->scanned_count; at = end) {
-		uint32_t first = op->scanned[at].uid, last = first;
-		struct ledger_item *rows;
-		size_t count, row = 0;
-
-		for (end = at + 1; end < op->scanned_count && end - at < 1000 &&
-				   op->scanned[end].uid == last + 1;
-			end++)
-			last++;
-		if (ledger_items(r->job->ledger, wf->row.id, first, last, 0, &rows, &count, err) <
-			0)
-			return -1;
-		for (; at < end; at++) {
-			bool known = row < count && rows[row].uid == op->scanned[at].uid;
-
-			known_told(r, wf, known ? &rows[row] : NULL);
-			if (known)
-				compare_flags(r, &op->scanned[at], &rows[row++], changes);
-		}
-		ledger_items_free(rows, count);
-	}
-	return 0;
-}
-
-/* Of the UIDs that the server says are there no more, those that the ledger has as there. The
- * server may name any UID: only what was asked for is looked up. */
-static int
-merge_vanished(struct reader *r, struct op *op, struct err *err)
-{
-	uint32_t low = op->set.ranges[0].first, high = op->set.ranges[0].last;
-	const struct uidset *told = &op->since.gone;
-	struct uidset gone = { 0 };
-	int ret = 0;
-
-	for (size_t i = 0; i < told->count && ret == 0; i++) {
-		uint32_t first = told->ranges[i].first, last = told->ranges[i].last;
-		size_t count = 2000;
-
-		first = first < low ? low : first;
-		last = last > high ? high : last;
-		while (first <= last && count == 2000 && ret == 0) {
-			struct ledger_item *rows;
-
-			ret = ledger_items(r->job->ledger, op->folder->row.id, first, last, 2000,
-				&rows, &count, err);
-			if (ret < 0)
-				break;
-			for (size_t k = 0; k < count; k++) {
-				if (rows[k].gone_round == 0)
-					uidset_add(&gone, rows[k].uid, rows[k].uid);
-				first = rows[k].uid + 1;
-			}
-			ledger_items_free(rows, count);
-		}
-	}
-	if (ret == 0 && gone.count > 0)
-		ledger_items_gone(r->job->ledger, op->folder->row.id, &gone, r->job->local->round);
-	op->folder->missing += uidset_size(&gone);
-	uidset_clear(&gone);
-	return ret;
-}
-
-/* A pass over changes found what it found beside all that the ledger had. */
-static void
-sum_up(struct work_folder *wf)
-{
-	if (wf->look == LOOK_ALL)
-		return;
-	wf->known_items = rows_of(&wf->row.counts);
-	wf->known_bytes = wf->row.counts.bytes_found;
-}
-
-static void
-tell_counted(struct job *job)
-{
-	struct progress *p = &job->account->progress;
-	uint64_t found = 0, bytes = 0;
-
-	for (size_t i = 0; i < job->folder_count; i++) {
-		const struct work_folder *f = &job->folders[i];
-		if (!f->scanned)
-			return;
-		found += f->known_items + f->new_items;
-		bytes += f->known_bytes + f->new_bytes;
-	}
-	pthread_mutex_lock(&job->local->lock);
-	p->counted = true;
-	p->found = found;
-	p->bytes_found = bytes;
-	pthread_mutex_unlock(&job->local->lock);
-}
-
-/* Its messages are fetched without having been scanned; what is there is only listed. */
-static bool
-only_listed(const struct work_folder *wf)
-{
-	return wf->at_once && !wf->at_once_failed;
-}
-
-static void
-merge_list(struct reader *r, struct op *op)
-{
-	for (size_t i = 0; i < op->scanned_count; i++)
-		if (!was_given(op->folder, op->scanned[i].uid))
-			scan_new(r, op->folder, &op->scanned[i], false);
-}
-
-static void
-folder_counted(struct reader *r, struct work_folder *wf)
-{
-	struct job *job = r->job;
-
-	sum_up(wf);
-	wf->scanned = true;
-	ledger_folder_found(job->ledger, wf->row.id, wf->known_items + wf->new_items,
-		wf->known_bytes + wf->new_bytes, job->local->round);
-	tell_counted(job);
-}
-
-/* The known messages are gone through, in windows: all that is told of them, or whether they are
- * there. */
-static void
-go_through_known(struct work_folder *wf, enum look_known how)
-{
-	const struct ledger_seen *seen = &wf->row.seen;
-	uint32_t aim = how == KNOWN_SCAN ? SCAN_MESSAGES : CHANGES_MESSAGES;
-	uint64_t width = seen->messages <= aim ? seen->uidnext
-					       : (uint64_t)seen->uidnext * aim / seen->messages;
-
-	wf->known_how = how;
-	wf->counted_known = 0;
-	wf->known_uid = seen->uidnext > 1 ? 1 : 0;
-	wf->known_width = width < 1 ? 1 : width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
-}
-
-/* More messages were there than the counts leave room for, and the server did not tell which of
- * them have gone. */
-static bool
-some_are_missing(const struct work_folder *wf)
-{
-	return (uint64_t)wf->row.seen.messages + wf->new_listed >
-	       (uint64_t)wf->source.messages + wf->missing;
-}
-
-/* Not every UID since then was told of, and no deletion was: what is missing may be new and not
- * told while a known one has gone, so that the counts agree. */
-static bool
-has_holes(const struct work_folder *wf)
-{
-	return wf->missing == 0 && wf->source.uidnext > wf->row.seen.uidnext &&
-	       wf->counted_new < wf->source.uidnext - wf->row.seen.uidnext;
-}
-
-/* All that was asked has been answered: is there more to ask? */
-static void
-folder_answered(struct reader *r, struct work_folder *wf)
-{
-	if (wf->look == LOOK_CHANGES && wf->strange) {
-		log_line(r->job->log, LOG_INFO, r->job->name, wf->plan->source_name,
-			"what the server tells of changes is not what is known: all is read");
-		wf->look = LOOK_ALL;
-		go_through_known(wf, KNOWN_SCAN);
-	} else if (wf->look == LOOK_CHANGES && wf->known_how != KNOWN_UIDS &&
-		   (some_are_missing(wf) || has_holes(wf))) {
-		go_through_known(wf, KNOWN_UIDS);
-	}
-	if (wf->known_uid == 0)
-		folder_counted(r, wf);
-}
-
-static void
-window_ended(struct reader *r, struct work_folder *wf)
-{
-	if (wf->scan_uid == 0 && wf->known_uid == 0 && wf->scans == 0 && wf->err.code == ERR_NONE)
-		folder_answered(r, wf);
-}
-
-static void
-count_listed(const struct op *op)
-{
-	struct work_folder *wf = op->folder;
-
-	for (size_t i = 0; i < op->scanned_count; i++) {
-		bool counted = op->scanned[i].uid < wf->source.uidnext;
-
-		if (op->scanned[i].uid < wf->row.seen.uidnext) {
-			wf->counted_known += counted;
-		} else {
-			wf->new_listed++;
-			wf->counted_new += counted;
-		}
-	}
-}
-
-static int
-end_scan(struct reader *r, struct op *op, struct err *err)
-{
-	struct work *changes = xcalloc(1, sizeof *changes);
-	int ret = 0;
-
-	changes->folder = op->folder;
-	op->folder->scans--;
-	r->scans -= !op->behind;
-	if (op->scanned_count > 1)
-		qsort(op->scanned, op->scanned_count, sizeof *op->scanned, by_uid);
-	if (op->kind == OP_CHANGES)
-		ret = merge_changed(r, op, changes, err) < 0 ? -1 : merge_vanished(r, op, err);
-	else if (only_listed(op->folder))
-		merge_list(r, op);
-	else
-		ret = merge_window(r, op, changes, err);
-	if (op->kind != OP_CHANGES)
-		count_listed(op);
-	if (ret < 0) {
-		work_free(changes);
-		return -1;
-	}
-	if (changes->change_count > 0)
-		ret = hand_over(r, &changes, changes->change_count * sizeof *changes->changes, err);
-	else
-		work_free(changes);
-	if (ret == 0)
-		window_ended(r, op->folder);
-	return ret;
-}
-
-static void
-add_scanned(struct op *op, const struct item *item)
-{
-	struct scanned *s;
-
-	if (!uidset_has(&op->set, item->uid))
-		return;
-	if (op->scanned_count == op->scanned_cap) {
-		op->scanned_cap = op->scanned_cap ? op->scanned_cap * 2 : 256;
-		op->scanned = xrealloc(op->scanned, op->scanned_cap * sizeof *op->scanned);
-	}
-	s = &op->scanned[op->scanned_count++];
-	s->uid = item->uid;
-	s->size = item->size;
-	s->received = item->received;
-	s->flags = item->flags;
-	s->keywords = item->keywords != NULL ? xstrdup(item->keywords) : NULL;
-}
-
 /* ---- operations ---- */
 
 static int
@@ -754,7 +81,7 @@ start_op(struct reader *r, struct op *op, struct err *err)
 
 	if (op->kind == OP_AT_ONCE || op->kind == OP_FETCH)
 		what = op->whole ? FETCH_WHOLE : FETCH_BODY;
-	else if (op->kind == OP_UIDS || (op->kind == OP_SCAN && only_listed(op->folder)))
+	else if (op->kind == OP_UIDS || (op->kind == OP_SCAN && scan_only_listed(op->folder)))
 		what = FETCH_UIDS;
 	if (op->kind == OP_CHANGES)
 		ret = source->c->changes_start(source->session, folder, &op->set, &op->since, err);
@@ -961,7 +288,7 @@ begin_folder(struct job *job, struct work_folder *wf)
 	if (wf->was_in_doubt || in_doubt(job, wf))
 		wf->look = LOOK_ALL;
 	if (wf->look == LOOK_NOTHING) {
-		sum_up(wf);
+		scan_sum_up(wf);
 		wf->scanned = true;
 		return;
 	}
@@ -969,7 +296,7 @@ begin_folder(struct job *job, struct work_folder *wf)
 	if (wf->look == LOOK_CHANGES) {
 		wf->scan_uid = wf->row.seen.uidnext;
 		if (f->highestmodseq != wf->row.seen.modseq)
-			go_through_known(wf, KNOWN_CHANGES);
+			scan_go_through_known(wf, KNOWN_CHANGES);
 	}
 	wf->scan_end = UINT32_MAX - 1;
 	wf->scan_width = UINT32_MAX - 1;
@@ -980,7 +307,7 @@ begin_folder(struct job *job, struct work_folder *wf)
 					     : (uint64_t)f->uidnext * SCAN_MESSAGES / f->messages;
 	wf->scan_width = width < 1 ? 1 : width > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)width;
 	/* Rows that were just settled are not in the counts of the attempt's start. */
-	if (f->messages == 0 && rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt &&
+	if (f->messages == 0 && scan_rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt &&
 		wf->look == LOOK_ALL)
 		wf->scan_uid = 0;
 	else if (reader_may_come_at_once(job, wf))
@@ -1002,9 +329,9 @@ folder_taken(struct reader *r, struct work_folder *wf)
 	begin_folder(r->job, wf);
 	say_expected(r->job, wf);
 	if (is_read(wf) && wf->err.code == ERR_NONE && !wf->scanned)
-		folder_counted(r, wf);
+		scan_counted(r, wf);
 	else if (wf->scanned && lanes_share(r->job))
-		tell_counted(r->job);
+		scan_tell_counted(r->job);
 }
 
 static bool
@@ -1113,7 +440,7 @@ put_missing(struct reader *r, const struct op *op, enum item_state state, unsign
 	for (size_t i = 0; i < op->set.count; i++)
 		for (uint32_t uid = op->set.ranges[i].first;; uid++) {
 			struct item item = { .uid = uid, .received = ITEM_DATE_NONE };
-			put_failed(r->job, op->folder, &item, 0, state, reason, text);
+			fill_put_failed(r->job, op->folder, &item, 0, state, reason, text);
 			if (uid == op->set.ranges[i].last)
 				break;
 		}
@@ -1238,7 +565,7 @@ take_given(struct reader *r, struct work_folder *wf, struct message **message, s
 	uidset_add(&wf->given, uid, uid);
 	wf->new_items++;
 	wf->new_bytes += (*message)->body_bytes;
-	return add_message(r, wf, message, err);
+	return fill_add(r, wf, message, err);
 }
 
 static void
@@ -1258,7 +585,7 @@ give_up_changes(struct reader *r, struct op *op)
 	op->folder->scans--;
 	r->scans -= !op->behind;
 	op->folder->strange = true;
-	window_ended(r, op->folder);
+	scan_window_ended(r, op->folder);
 }
 
 static int
@@ -1271,7 +598,7 @@ end_op(struct reader *r, struct op *op, const struct err *refused, struct err *e
 	else if (op->kind == OP_AT_ONCE)
 		end_at_once(r, op, refused);
 	else if (refused->code == ERR_NONE)
-		return end_scan(r, op, err);
+		return scan_end(r, op, err);
 	else if (op->kind == OP_CHANGES && refused->code == ERR_REFUSED)
 		give_up_changes(r, op);
 	else
@@ -1290,12 +617,12 @@ take_answer(struct reader *r, struct err *err)
 	int ret = source->c->fetch_next(source->session, &message, &refused);
 
 	if (ret == 1 && is_scan(op)) {
-		add_scanned(op, message->item);
+		scan_add(op, message->item);
 		message_free(&message);
 		return 0;
 	}
 	if (ret == 1 && op->kind == OP_MISSING) {
-		add_scanned(op, message->item);
+		scan_add(op, message->item);
 		uidset_remove(&op->set, message->item->uid);
 		message_free(&message);
 		return 0;
@@ -1304,7 +631,7 @@ take_answer(struct reader *r, struct err *err)
 		return take_given(r, op->folder, &message, err);
 	if (ret == 1) {
 		uidset_remove(&op->set, message->item->uid);
-		return add_message(r, op->folder, &message, err);
+		return fill_add(r, op->folder, &message, err);
 	}
 	r->first = op->next;
 	if (r->first == NULL)
@@ -1378,7 +705,7 @@ read_all(struct reader *r, struct err *err)
 			return -1;
 		in_flight = r->first != NULL ? r->op_count : SIZE_MAX;
 		if (r->first == NULL) {
-			if (flush_batch(r, err) < 0)
+			if (fill_flush(r, err) < 0)
 				return -1;
 			ret = wait_for_doubts(r, err);
 			if (ret <= 0)
@@ -1451,7 +778,7 @@ reader_thread(void *p)
 		folder_taken(r, lane->folders[i]);
 	while (!lanes_share(job) && take_folder(r))
 		;
-	tell_counted(job);
+	scan_tell_counted(job);
 	if (read_all(r, &err) < 0) {
 		pthread_mutex_lock(&job->lock);
 		lane->reader_err = err;
@@ -1459,7 +786,7 @@ reader_thread(void *p)
 	}
 	if (r->batch != NULL) { /* whole messages that were read are worth sending */
 		struct err late = { 0 };
-		(void)flush_batch(r, &late);
+		(void)fill_flush(r, &late);
 	}
 	queue_close(lane->queue);
 	return NULL;
