@@ -196,9 +196,9 @@ def test_random_kills_of_them(bench):
 def test_one_is_added_where_it_pays(bench):
     """Without a round trip to speak of, one alone begins; where the line holds each connection up,
     others come while it copies."""
-    source = filled(bench, count=12, messages=60, size=60000)
+    source = filled(bench, count=16, messages=60, size=100000)
     target = Dovecot(bench, USERS, name="new")
-    far = Proxy(bench, target, rate=3000000)
+    far = Proxy(bench, target, rate=6000000, hold=True)
     before = logins(target)
     haul = Haul(bench, source, far, run={"large_mailbox": "4M"})
     haul.run(timeout=110)
