@@ -1,11 +1,11 @@
 /* job.h - one user's move: the parts of the engine that work on it share these shapes.
  *
  * A job makes attempts. An attempt opens both sides, plans, settles what an earlier end left in
- * doubt, and copies, over one pair of connections or several (struct lane): the reader's thread owns
- * the source session, the writer's (of the first pair: the worker's own) the target session; between
- * them is a queue of batches whose intents the ledger has.
- * Whatever breaks a link ends the attempt, and the next one begins like after a crash: there is
- * one way back, and it is always the same. */
+ * doubt, and copies, over one pair of connections or several (struct lane): the reader's thread
+ * owns the source session, the writer's (of the first pair: the worker's own) the target session;
+ * between them is a queue of batches whose intents the ledger has. Whatever breaks a link ends the
+ * attempt, and the next one begins like after a crash: there is one way back, and it is always the
+ * same. */
 #ifndef ENGINE_JOB_H
 #define ENGINE_JOB_H
 

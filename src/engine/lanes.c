@@ -18,7 +18,7 @@
 #define UNTOLD_BYTES  20000u     /* of a message, where the server does not tell sizes */
 #define WINDOW_BYTES  (8u << 20) /* a connection carries no more in a round trip, at best */
 #define MESSAGE_US    25u        /* a message costs the servers about so much */
-#define LOGIN_TRIPS   12u         /* a further lane saves so many, or it comes later */
+#define LOGIN_TRIPS   12u        /* a further lane saves so many, or it comes later */
 #define LOOK_MS       2000       /* how often it is looked whether another one pays */
 #define WORTH_MS      5000       /* at the rate of now, left for a lane that comes later */
 #define GAIN          1.1        /* what the last one has to have brought */
