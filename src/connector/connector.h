@@ -162,9 +162,10 @@ struct connector {
 	 * still be on their way, so that folder_list() goes with them. */
 	int (*open)(const struct endpoint *ep, const struct session_env *env,
 		struct session **session_r, struct err *err);
-	/* With nothing in flight says LOGOUT, and waits for no answer: there is nothing left that
-	 * it could tell. NULL is fine. */
-	void (*close)(struct session **session);
+	/* With nothing in flight says LOGOUT. patient: waits until the server has ended the
+	 * session, for whoever comes next in its place; otherwise for nothing, since there is
+	 * nothing left that its answer could tell. NULL is fine. */
+	void (*close)(struct session **session, bool patient);
 	unsigned (*caps)(const struct session *session);
 	void (*info)(const struct session *session, struct session_info *info_r);
 

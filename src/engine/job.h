@@ -223,7 +223,7 @@ void side_init(struct job *job, struct side *side, bool source);
 int side_open(struct job *job, struct side *side, const _Atomic uint64_t *memory, struct err *err);
 /* All its folders, into a list that is empty or not yet made. */
 int side_list(struct side *side, struct folder_list *list, struct err *err);
-void side_close(struct side *side);
+void side_close(struct side *side, bool patient);
 void side_clear(struct side *side);
 
 /* folders.c: the ledger's rows of the planned folders, renames, new UIDVALIDITYs. */

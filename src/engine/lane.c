@@ -89,8 +89,11 @@ lane_is_old(const struct lane *lane)
 void
 lane_close(struct lane *lane)
 {
-	side_close(&lane->source);
-	side_close(&lane->target);
+	struct pace *pace = lane->job->local->pace;
+
+	/* A server may not let the next one in before it has seen this one go. */
+	side_close(&lane->source, pace_is_wanted(pace, &lane->source.endpoint));
+	side_close(&lane->target, pace_is_wanted(pace, &lane->target.endpoint));
 }
 
 static void

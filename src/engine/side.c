@@ -188,16 +188,16 @@ side_list(struct side *side, struct folder_list *list, struct err *err)
 }
 
 void
-side_close(struct side *side)
+side_close(struct side *side, bool patient)
 {
 	if (side->session != NULL)
-		side->c->close(&side->session);
+		side->c->close(&side->session, patient);
 }
 
 void
 side_clear(struct side *side)
 {
-	side_close(side);
+	side_close(side, false);
 	cancel_free(&side->cancel);
 	free(side->login);
 	memset(side, 0, sizeof *side);

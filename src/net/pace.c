@@ -509,6 +509,17 @@ is_over(const struct pace_host *host)
 }
 
 bool
+pace_is_wanted(struct pace *pace, const struct endpoint *ep)
+{
+	bool ret;
+
+	pthread_mutex_lock(&pace->lock);
+	ret = queue_head(host_get(pace, ep->host, ep->port)) != NULL;
+	pthread_mutex_unlock(&pace->lock);
+	return ret;
+}
+
+bool
 pace_over(struct pace *pace, const struct endpoint *source, const struct endpoint *target)
 {
 	struct pace_host *from, *to;

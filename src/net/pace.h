@@ -52,8 +52,11 @@ bool pace_try_enter2(
 	struct pace *pace, const struct endpoint *source, const struct endpoint *target);
 /* Asked now and then by who holds further slots: true when one of the hosts has more connections
  * than its level, or an account waits for a first one. Who is told so gives its further slots back
- * as soon as it can (pace_leave2()); no more are told than are needed. */
+ * as soon as it can (pace_leave2()). */
 bool pace_over(struct pace *pace, const struct endpoint *source, const struct endpoint *target);
+
+/* True: somebody waits for a slot that this end of a job would give back. */
+bool pace_is_wanted(struct pace *pace, const struct endpoint *ep);
 
 /* Before each login of one who holds a slot: waits out the back-off. Returns as pace_enter2(). */
 int pace_login(

@@ -329,6 +329,8 @@ test_try_enter2(void)
 	CHECK_INT(pace_enter(pace, HOST, 993, NULL, &err), 0);
 	one_start(&one, pace);
 	clock_sleep_ms(30); /* now it waits */
+	CHECK(pace_is_wanted(pace, &a));
+	CHECK(!pace_is_wanted(pace, &b));
 	pace_set_slots(pace, HOST, 993, 4);
 	one_join(&one);
 	pace_leave2(pace, &a, &b);

@@ -154,9 +154,14 @@ imap_leave(struct session *s)
 }
 
 static void
-imap_close(struct session **session)
+imap_close(struct session **session, bool patient)
 {
-	imap_leave(*session);
+	struct session *s = *session;
+	struct err ignored = { 0 };
+
+	imap_leave(s);
+	if (patient && s != NULL && s->logging_out && answer_wait(s, &s->logout, &ignored) == 0)
+		s->logging_out = false; /* closed when it has closed */
 	session_free(session);
 }
 
@@ -171,7 +176,7 @@ imap_open(const struct endpoint *ep, const struct session_env *env, struct sessi
 		return -1;
 	s = session_new(ep, env, &io);
 	if (session_start(s, err) != 0) {
-		imap_close(&s);
+		imap_close(&s, false);
 		return -1;
 	}
 	*session_r = s;
