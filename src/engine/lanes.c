@@ -440,7 +440,8 @@ wait_for_others(struct job *job)
 
 	pthread_mutex_lock(&job->lock);
 	while (any_works(job->lanes)) {
-		if (wait_changed(job) || atomic_load(&job->broken))
+		/* What was asked for and is not wanted any more lies before an answer. */
+		if (wait_changed(job) || atomic_load(&job->broken) || job_stopping(job))
 			continue;
 		pthread_mutex_unlock(&job->lock);
 		(void)keep_alive(&job->main, &err); /* who needs them next finds out */

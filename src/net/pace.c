@@ -511,10 +511,12 @@ is_over(const struct pace_host *host)
 bool
 pace_is_wanted(struct pace *pace, const struct endpoint *ep)
 {
+	struct pace_host *host;
 	bool ret;
 
 	pthread_mutex_lock(&pace->lock);
-	ret = queue_head(host_get(pace, ep->host, ep->port)) != NULL;
+	host = host_get(pace, ep->host, ep->port);
+	ret = queue_head(host) != NULL || !has_room(host, 1);
 	pthread_mutex_unlock(&pace->lock);
 	return ret;
 }

@@ -55,7 +55,7 @@ bool pace_try_enter2(
  * as soon as it can (pace_leave2()). */
 bool pace_over(struct pace *pace, const struct endpoint *source, const struct endpoint *target);
 
-/* True: somebody waits for a slot that this end of a job would give back. */
+/* True: whoever gets the slot that is given back next makes the host full again. */
 bool pace_is_wanted(struct pace *pace, const struct endpoint *ep);
 
 /* Before each login of one who holds a slot: waits out the back-off. Returns as pace_enter2(). */
