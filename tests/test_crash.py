@@ -1,11 +1,10 @@
 """Whatever kills a run, running again leaves the target as an undisturbed run does."""
 
-import os
-import random
 import time
 
 from corpus import boxes
-from crash.suite import CROWD, Pairing, numbered, source_standin
+from crash.suite import CROWD, CYRUS, DOVECOT, REFUSING, SEED, Pairing, numbered, \
+    random_kills, source_standin
 from lib.bench import wait_for
 from lib.haul import Haul
 from lib.testing import check, check_equal, check_in, test
@@ -14,12 +13,6 @@ from servers.dovecot import Dovecot
 from standins.standin import PLAIN_SERVER, Proxy, Standin
 
 SLOW = 1500000  # bytes a second through a proxy, so that a kill finds bytes on their way
-
-
-# rows of an undisturbed run that have not simply landed
-DOVECOT = {"landed repaired": 4, "skipped empty": 1}  # NUL and bare line feeds
-CYRUS = {"landed repaired": 5, "skipped empty": 1}  # and an 8-bit header
-REFUSING = {"landed repaired": 1, "skipped empty": 1, "failed refused": 1}
 
 
 def every(pairing, least, stride=1, replies=1):
@@ -147,25 +140,6 @@ def test_link_cut_before_the_kill(bench):
                       run={"settle_wait": "4s", "batch_messages": "10"}, ends=DOVECOT)
     for rows in 15, 90:
         cut_and_kill(pairing, proxy, rows)
-
-
-def random_kills(pairing, times, seed):
-    """kill -9 from outside at random moments, again and again, until a run comes to its end."""
-    moments = random.Random(seed)
-    done = 0
-    while done < times:
-        haul = pairing.haul()
-        while done < times:
-            process = haul.spawn("run", "PROFILE")
-            time.sleep(moments.uniform(0.01, 0.5))  # the moment is the test
-            if not process.running():
-                break
-            haul.kill(process)
-            done += 1
-        pairing.resume(haul, "random kills (seed %d)" % seed)
-
-
-SEED = int(os.environ.get("MAILHAUL_SEED", "20261121"))
 
 
 @test(timeout=300)

@@ -5,13 +5,12 @@ import signal
 import time
 
 from corpus.boxes import Box, fill_account
-from crash.suite import CROWD, Pairing, numbered, source_standin
+from crash.suite import CROWD, DOVECOT, SEED, Pairing, numbered, random_kills, source_standin
 from lib.haul import Haul
 from lib.imap import Mail
 from lib.testing import check, check_equal, check_in, test
 from servers.dovecot import Dovecot
 from standins.standin import Proxy, Standin
-from test_crash import DOVECOT, SEED, random_kills
 
 USERS = {"ann": "secret"}
 ALWAYS = {"large_mailbox": "0", "mailbox_connections": 4}
@@ -36,12 +35,6 @@ def filled(bench, store="maildir", **more):
     return source
 
 
-def logins(server):
-    """Of ann, so far."""
-    with open(server.log_files()[0], errors="replace") as f:
-        return sum("imap-login: Info: Login: user=<ann>" in line for line in f)
-
-
 def made_folders(count, messages, size=3000):
     body = "Subject: n\r\n\r\n" + "x" * size
     return {name: {"messages": [{"text": body, "flags": []} for _ in range(messages)]}
@@ -53,11 +46,11 @@ def test_folders_are_shared(bench):
     """Four logins on each side; every folder in the order of the source."""
     source, target = filled(bench), Dovecot(bench, USERS, name="new")
     slow = Proxy(bench, target, rate=150000, hold=True)  # so that all come to it
-    before = logins(source), logins(target)
+    before = source.logins("ann"), target.logins("ann")
     haul = Haul(bench, source, slow, run=ALWAYS)
     haul.run()
     haul.target = target
-    check_equal((logins(source) - before[0], logins(target) - before[1]), (4, 4), "logins")
+    check_equal((source.logins("ann") - before[0], target.logins("ann") - before[1]), (4, 4), "logins")
     haul.must_match("ann")
     haul.must_move_nothing("ann")
     check_equal(haul.report()["accounts"][0]["state"], "done", "state")
@@ -69,16 +62,16 @@ def test_small_mailboxes_have_one_pair(bench):
     source = filled(bench)
     for run in {}, dict(ALWAYS, mailbox_connections=1):
         target = Dovecot(bench, USERS)
-        before = logins(source)
+        before = source.logins("ann")
         haul = Haul(bench, source, target, run=dict({"large_mailbox": "24M"}, **run))
         haul.run()
-        check_equal(logins(source) - before, 1, "logins with %r" % run)
+        check_equal(source.logins("ann") - before, 1, "logins with %r" % run)
         haul.must_match("ann")
     haul = Haul(bench, source, Dovecot(bench, USERS), run=ALWAYS)
     haul.run()
-    before = logins(source)
+    before = source.logins("ann")
     haul.run()
-    check_equal(logins(source) - before, 1, "logins of a run that finds nothing new")
+    check_equal(source.logins("ann") - before, 1, "logins of a run that finds nothing new")
 
 
 @test(timeout=90)
@@ -199,10 +192,10 @@ def test_one_is_added_where_it_pays(bench):
     source = filled(bench, count=16, messages=60, size=100000)
     target = Dovecot(bench, USERS, name="new")
     far = Proxy(bench, target, rate=6000000, hold=True)
-    before = logins(target)
+    before = target.logins("ann")
     haul = Haul(bench, source, far, run={"large_mailbox": "4M"})
     haul.run(timeout=110)
-    check(logins(target) - before >= 2, "no connection was added")
+    check(target.logins("ann") - before >= 2, "no connection was added")
     haul.target = target
     haul.must_match("ann")
 
@@ -214,11 +207,11 @@ def test_old_connections_are_renewed(bench):
     for run in {"mailbox_connections": 1}, dict(ALWAYS, mailbox_connections=3):
         target = Dovecot(bench, USERS)
         slow = Proxy(bench, target, rate=1500000 // run["mailbox_connections"], hold=True)
-        before = logins(source)
+        before = source.logins("ann")
         haul = Haul(bench, source, slow, run=dict(run, batch_messages=10, jobs=4),
                     source_options={"connection_age": "2s"})
         haul.run(timeout=60)
-        check(logins(source) - before > run["mailbox_connections"], "none was renewed")
+        check(source.logins("ann") - before > run["mailbox_connections"], "none was renewed")
         check_in("renewed for their age", haul.debug_log(60000), "the log")
         haul.target = target
         haul.must_match("ann")

@@ -56,8 +56,9 @@ struct account {
 	struct care_list *care;               /* the job's; see job.h */
 	bool left_out_told;                   /* in this run; its worker's */
 	atomic_bool one_lane;                 /* a further connection failed in this run */
-	bool remarks;          /* of an attempt, that no later one would come to again */
-	struct doubt *watched; /* between attempts, the job's: see settle.c */
+	atomic_bool whole_folders; /* one that was divided had to be searched in this run */
+	bool remarks;              /* of an attempt, that no later one would come to again */
+	struct doubt *watched;     /* between attempts, the job's: see settle.c */
 	struct progress progress;
 	int64_t ended_ms;  /* clock_ms() of its last end; 0 = none */
 	double rate_bytes; /* lately */

@@ -96,14 +96,23 @@ job_take_care(struct job *job, enum care care, const char *source_key, uint32_t 
 }
 
 bool
-job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid)
+job_takes_care_locked(const struct job *job, enum care care, const char *source_key, uint32_t uid)
 {
 	bool ret = false;
 
-	pthread_mutex_lock(&job->lock);
 	for (struct care_list *c = job->account->care; c != NULL; c = c->next)
 		ret = ret ||
 		      (strcmp(c->source_key, source_key) == 0 && uidset_has(&c->uids[care], uid));
+	return ret;
+}
+
+bool
+job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid)
+{
+	bool ret;
+
+	pthread_mutex_lock(&job->lock);
+	ret = job_takes_care_locked(job, care, source_key, uid);
 	pthread_mutex_unlock(&job->lock);
 	return ret;
 }
@@ -196,6 +205,7 @@ copy(struct job *job, struct err *err)
 	lanes_go(job);
 	ret = lane_copy(&job->main, err);
 	lanes_end(job);
+	writer_say_shared(job);
 	pthread_mutex_lock(&job->local->lock);
 	job->account->progress.copy_ms += (uint64_t)(clock_ms() - began);
 	pthread_mutex_unlock(&job->local->lock);

@@ -63,17 +63,13 @@ struct work_folder {
 	struct ledger_folder row;     /* owned strings; counters as at the attempt's start */
 	bool fresh;                   /* the ledger had no row of it, under no UIDVALIDITY */
 
-	bool taken; /* by a lane; hold job->lock */
-
 	/* Its lane's reader's. */
 	bool begun;
 	/* A folder of which nothing is known yet is fetched by ranges of UIDs, sizes unseen; what
 	 * it holds is listed behind that, and what did not come is fetched like any other. */
 	bool at_once;
-	bool at_once_failed;                 /* a range was refused: all is scanned */
-	uint32_t at_once_uid, at_once_width; /* the next range; 0 = all were asked for */
-	uint64_t at_once_bytes;              /* of a range, as estimated */
-	struct uidset given;                 /* came so */
+	uint32_t at_once_width; /* of a range */
+	uint64_t at_once_bytes; /* likewise, as estimated */
 
 	enum look_at look;
 	/* Of LOOK_CHANGES: messages below row.seen.uidnext, and those from there on. */
@@ -84,33 +80,42 @@ struct work_folder {
 	uint64_t new_listed; /* from row.seen.uidnext on */
 	/* Of those that the list of folders counted: were listed, above and below that UID. */
 	uint64_t counted_new, counted_known;
-	bool some_vanished; /* listed, asked for and not given: looked for again in the next round
-			     */
-	bool strange;       /* what was told is not what the ledger knows */
+	/* Listed, asked for and not given: looked for again in the next round. */
+	atomic_bool some_vanished;
+	bool strange; /* what was told is not what the ledger knows */
 
 	uint32_t scan_uid; /* next to scan; 0 = nothing to scan */
 	uint32_t scan_end; /* the last UID there is, as the server tells */
 	uint32_t scan_width;
-	unsigned scans, ops; /* in flight; ops: with all others */
+	unsigned scans;      /* in flight */
 	atomic_bool scanned; /* to its end; what was found is fixed then */
 	uint64_t new_items, new_bytes, known_items, known_bytes; /* by this scan */
-	struct todo *todo; /* found, not yet asked for; ascending */
-	size_t todo_count, todo_next, todo_cap;
-	struct uidset again; /* refused within a set: asked for once more, one by one */
-	struct err err;      /* the source refuses this folder */
+	struct err err; /* the source refuses this folder */
 
 	/* Its lane's writer's; before and after the copying, and what is in doubt: the worker's. */
 	int64_t second_look_ms; /* when it is due; 0 = none */
 	struct doubt *doubt;    /* what is being settled, or NULL */
-	struct uidset ours;     /* UIDs that this attempt's messages have on the target */
 	struct doubt *watched;  /* was sent again after a look: looked for at the end */
 	bool was_in_doubt;      /* rows were settled by this attempt */
-	size_t shared;          /* messages that share their UID on the target with another one */
 	bool not_carried;       /* flags that a later round has to look at again */
 
 	/* Shared: hold job->lock. */
-	bool in_doubt;  /* the reader leaves it alone */
-	uint32_t bound; /* no message of an intent made from now on lies at or below it */
+	struct lane *lane;  /* has taken it; or NULL */
+	bool in_doubt;      /* the reader leaves it alone */
+	uint32_t bound;     /* no message of an intent made from now on lies at or below it */
+	struct uidset ours; /* UIDs that this attempt's messages have on the target */
+	size_t shared;      /* messages that share their UID there with another one */
+	/* What is to be fetched of it, and by whom: parts.c. */
+	bool divisible;       /* by any lane */
+	bool divided;         /* other lanes have taken some */
+	bool more;            /* there will be more than there is now */
+	unsigned ops, away;   /* operations in flight; those of other lanes */
+	uint32_t at_once_uid; /* where the next range begins; 0 = all were asked for */
+	bool at_once_failed;  /* a range was refused: all is scanned */
+	struct uidset given;  /* came at once */
+	struct todo *todo;    /* scanned, not yet asked for; ascending */
+	size_t todo_count, todo_next, todo_cap;
+	struct uidset again; /* refused within a set: asked for once more, one by one */
 };
 
 /* A change of flags to be carried to the target. */
@@ -157,7 +162,8 @@ struct lane {
 	/* The reader's: what it has taken. */
 	struct work_folder **folders;
 	size_t folder_count, folder_cap;
-	bool leaves; /* a further lane that takes no more: its slots are wanted back */
+	bool leaves;              /* a further lane that takes no more: its slots are wanted back */
+	atomic_size_t todo_ahead; /* of its folders, scanned and not yet asked for */
 
 	/* Shared: hold job->lock. */
 	bool stop_reading;     /* the writer wants the reader to end */
@@ -214,6 +220,9 @@ void job_note_host(struct job *job, enum err_code code, const char *fmt, ...)
 unsigned job_settle_wait(struct job *job);
 void job_take_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
 bool job_takes_care(struct job *job, enum care care, const char *source_key, uint32_t uid);
+/* Likewise, job->lock is held. */
+bool job_takes_care_locked(
+	const struct job *job, enum care care, const char *source_key, uint32_t uid);
 bool job_takes_any_care(struct job *job, const char *source_key);
 
 /* side.c */
@@ -288,12 +297,18 @@ void lanes_begin(struct job *job);
 bool lanes_share(const struct job *job);
 /* True: there are others now. */
 bool lanes_many(const struct job *job);
+/* Bytes that a lane which shares asks for at once. */
+uint64_t lanes_window(const struct job *job);
 /* Now and then by the worker's thread, while it copies: adds one if that seems to pay. */
 void lanes_look(struct job *job);
 /* The next folder, or NULL: none is left for this lane. By its reader's thread. */
 struct work_folder *lanes_take(struct lane *lane);
 /* Likewise one that may come at once, for the first lane, before any may copy. */
 struct work_folder *lanes_take_ahead(struct lane *lane);
+/* True: it is so large that lanes without a folder of their own take parts of it. */
+bool lanes_may_divide(const struct job *job, const struct work_folder *wf);
+/* What is not asked for yet, in bytes; job->lock is held. */
+uint64_t lanes_left_of(const struct work_folder *wf);
 void lanes_go(struct job *job);  /* they may copy; what is not connected yet follows */
 void lanes_end(struct job *job); /* waits for all; those that do not copy yet never do */
 
@@ -307,6 +322,10 @@ void reader_free(struct lane *lane);
 int reader_ahead(struct lane *lane, struct err *err);
 void *reader_thread(void *lane); /* closes the queue at its end */
 bool reader_may_come_at_once(struct job *job, const struct work_folder *wf);
+
+/* parts.c */
+/* No other lane takes parts of it any more. False: one has. */
+bool part_keep_whole(struct job *job, struct work_folder *wf);
 
 /* intent.c */
 /* Queues the intent of a batch for that folder, with the bound of now; fills id, ticket, bound. */
@@ -324,7 +343,7 @@ void intent_entry_row(const struct ledger_entry *entry, struct match_row *row_r)
 /* Sends what the reader hands over until the queue is closed and empty. Any thread's error ends it;
  * a link error leaves what was unanswered in doubt. */
 int writer_run(struct lane *lane, struct err *err);
-void writer_say_shared(const struct lane *lane); /* after its end, and the reader's */
+void writer_say_shared(struct job *job); /* after the end of all lanes */
 
 /* look.c: what lies on the target, by the writer's thread with nothing in flight. */
 enum look_what { LOOK_META, LOOK_DIGESTS };

@@ -162,7 +162,6 @@ lane_copy(struct lane *lane, struct err *err)
 		discard_queue(lane);
 	}
 	pthread_join(reader, NULL);
-	writer_say_shared(lane);
 	reader_free(lane);
 	queue_free(&lane->queue);
 	if (ret == 0 && lane->reader_err.code != ERR_NONE) {

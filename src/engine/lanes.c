@@ -3,7 +3,8 @@
  * They use slots of both hosts that no other account waits for. Where the round trip alone would
  * hold one connection up, they are connected while the folders are still being prepared; otherwise
  * one is added at a time while that makes it faster. A folder is copied by one lane from its first
- * message to its last; what is in doubt stays with the first lane, whose thread settles it. A lane
+ * message to its last, unless it is so large that lanes without one of their own take parts of it
+ * (parts.c); what is in doubt stays with the first lane, whose thread settles it. A lane
  * that cannot be connected is done without; one that fails later ends the attempt, as any link
  * does, and the account goes on without further lanes. */
 #include <stdlib.h>
@@ -23,7 +24,11 @@
 #define WORTH_MS      5000       /* at the rate of now, left for a lane that comes later */
 #define GAIN          1.1        /* what the last one has to have brought */
 #define AGAIN_MS      60000      /* before it is tried again */
-#define KEEPALIVE_S   60         /* a session that has nothing to do says NOOP so often */
+#define SHARE_BYTES                                                                                \
+	(16u << 20) /* asked for by a lane at once, and by one that waits for others               \
+		     */
+#define SHARE_ALONE (48u << 20)
+#define KEEPALIVE_S 60 /* a session that has nothing to do says NOOP so often */
 
 enum further_state { FURTHER_OPENING, FURTHER_WAITING, FURTHER_COPYING, FURTHER_ENDED };
 
@@ -37,7 +42,8 @@ struct lanes {
 	struct further further[LANES_MAX - 1];
 	atomic_uint count;
 	unsigned most;
-	atomic_bool refused; /* a connection was not made */
+	uint64_t window_most; /* half of what one has to do */
+	atomic_bool refused;  /* a connection was not made */
 	/* Growing: the worker's thread. */
 	int64_t looked_ms, no_gain_ms;
 	uint64_t looked_bytes;
@@ -70,20 +76,37 @@ least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* So many further ones have something to do: two share what makes a mailbox large. */
+/* Two lanes share what makes a mailbox large. */
+static uint64_t
+share_of_large(const struct job *job)
+{
+	return job->run->large_mailbox / 2 + 1;
+}
+
+/* The target tells UIDs, so that nobody has to search while another writes. */
+bool
+lanes_may_divide(const struct job *job, const struct work_folder *wf)
+{
+	return (job->target_caps & CAN_UIDPLUS) != 0 &&
+	       !atomic_load(&job->account->whole_folders) && weight(wf) >= job->run->large_folder;
+}
+
+/* So many further ones have something to do. */
 static unsigned
 most_of_use(const struct job *job)
 {
-	uint64_t bytes = 0, folders = 0, lanes;
+	uint64_t bytes = 0, parts = 0, lanes;
 
 	for (size_t i = 0; i < job->folder_count; i++) {
 		uint64_t w = weight(&job->folders[i]);
 		bytes += w;
-		folders += w > 0;
+		parts += w > 0;
+		if (lanes_may_divide(job, &job->folders[i]))
+			parts += w / share_of_large(job);
 	}
-	lanes = least(folders, least(job->run->mailbox_connections, LANES_MAX));
+	lanes = least(parts, least(job->run->mailbox_connections, LANES_MAX));
 	if (job->run->large_mailbox > 0)
-		lanes = least(lanes, bytes / (job->run->large_mailbox / 2 + 1));
+		lanes = least(lanes, bytes / share_of_large(job));
 	return lanes > 1 ? (unsigned)lanes - 1 : 0;
 }
 
@@ -249,6 +272,7 @@ void
 lanes_begin(struct job *job)
 {
 	unsigned most, at_once;
+	uint64_t all = 0;
 
 	if (job->lanes != NULL || atomic_load(&job->account->one_lane))
 		return;
@@ -257,6 +281,9 @@ lanes_begin(struct job *job)
 		return;
 	job->lanes = xcalloc(1, sizeof *job->lanes);
 	job->lanes->most = most;
+	for (size_t i = 0; i < job->folder_count; i++)
+		all += weight(&job->folders[i]);
+	job->lanes->window_most = all / (2 * (most + 1)) + 1;
 	at_once = (unsigned)least(most, most_at_once(job));
 	while (job->lanes->count < at_once && add_lane(job))
 		;
@@ -268,22 +295,44 @@ lanes_share(const struct job *job)
 	return job->lanes != NULL;
 }
 
+uint64_t
+lanes_window(const struct job *job)
+{
+	return least(job->lanes->window_most, lanes_many(job) ? SHARE_BYTES : SHARE_ALONE);
+}
+
 bool
 lanes_many(const struct job *job)
 {
 	return job->lanes != NULL && atomic_load(&job->lanes->count) > 0;
 }
 
-/* Of the folders that no lane has taken. */
+uint64_t
+lanes_left_of(const struct work_folder *wf)
+{
+	uint64_t all = weight(wf), messages = wf->source.messages, last = wf->scan_end;
+
+	if (wf->more || messages == 0)
+		return all;
+	if (wf->at_once_uid == 0)
+		return all / messages * (wf->todo_count - wf->todo_next);
+	return wf->at_once_uid < last ? all / last * (last - wf->at_once_uid) : 0;
+}
+
+/* For a lane that comes now: folders that none has taken, and parts of large ones. */
 static uint64_t
 left_over(struct job *job)
 {
 	uint64_t bytes = 0;
 
 	pthread_mutex_lock(&job->lock);
-	for (size_t i = job->next_folder; i < job->folder_count; i++)
-		if (!job->folders[i].taken && !job->folders[i].in_doubt)
-			bytes += weight(&job->folders[i]);
+	for (size_t i = 0; i < job->folder_count; i++) {
+		const struct work_folder *wf = &job->folders[i];
+		if (wf->lane == NULL && !wf->in_doubt)
+			bytes += weight(wf);
+		else if (wf->lane != NULL && wf->divisible)
+			bytes += lanes_left_of(wf);
+	}
 	pthread_mutex_unlock(&job->lock);
 	return bytes;
 }
@@ -330,7 +379,7 @@ lanes_look(struct job *job)
 static bool
 may_take(const struct lane *lane, const struct work_folder *wf)
 {
-	return !wf->taken && (lane == &lane->job->main || !wf->in_doubt);
+	return wf->lane == NULL && (lane == &lane->job->main || !wf->in_doubt);
 }
 
 /* The lock is held. The first lane keeps to the order of the plan, further ones take the largest:
@@ -385,11 +434,11 @@ lanes_take(struct lane *lane)
 	if (has_to_leave(lane))
 		return NULL;
 	pthread_mutex_lock(&job->lock);
-	while (job->next_folder < job->folder_count && job->folders[job->next_folder].taken)
+	while (job->next_folder < job->folder_count && job->folders[job->next_folder].lane != NULL)
 		job->next_folder++;
 	wf = choose(lane);
 	if (wf != NULL)
-		wf->taken = true;
+		wf->lane = lane;
 	pthread_mutex_unlock(&job->lock);
 	if (wf != NULL)
 		add_folder(lane, wf);
@@ -403,9 +452,9 @@ lanes_take_ahead(struct lane *lane)
 
 	for (size_t i = 0; i < job->folder_count; i++) {
 		struct work_folder *wf = &job->folders[i];
-		if (wf->taken || !reader_may_come_at_once(job, wf))
+		if (wf->lane != NULL || !reader_may_come_at_once(job, wf))
 			continue;
-		wf->taken = true;
+		wf->lane = lane;
 		add_folder(lane, wf);
 		return wf;
 	}

@@ -26,6 +26,7 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/look.c \
 	src/engine/match.c \
 	src/engine/match.h \
+	src/engine/parts.c \
 	src/engine/plan.c \
 	src/engine/plan.h \
 	src/engine/reader.c \

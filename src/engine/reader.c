@@ -21,18 +21,13 @@
 #include "base/banned.h"
 
 #define SCANS_IN_FLIGHT    8u
-#define TODO_AHEAD         20000u      /* scanned and not yet asked for, before scanning rests */
-#define FETCH_SET_BYTES    (16u << 20) /* one fetch aims at no more */
-#define FETCH_SET_MESSAGES 1000u
+#define TODO_AHEAD         20000u /* scanned and not yet asked for, before scanning rests */
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCH_RANGES       4000u /* in commands without an answer: a socket holds no more of them */
 #define FETCHES_IN_FLIGHT  64u
-#define BATCHES_IN_FLIGHT  6u          /* fit into the memory of a lane */
-#define SHARE_BYTES        (16u << 20) /* in flight, before a lane that shares takes more */
-#define SHARE_BYTES_ALONE  (48u << 20)
+#define BATCHES_IN_FLIGHT  6u /* fit into the memory of a lane */
 #define SHARE_OPS          (2 * FETCHES_IN_FLIGHT)
-#define AT_ONCE_MESSAGES   250u /* in a range whose bytes nobody told */
-#define SPARSE_MOST        2u   /* UIDs for each message, so that ranges hold what they should */
+#define SPARSE_MOST        2u /* UIDs for each message, so that ranges hold what they should */
 #define KEEPALIVE_MS       60000u
 
 static void
@@ -94,7 +89,6 @@ start_op(struct reader *r, struct op *op, struct err *err)
 	*r->last = op;
 	r->last = &op->next;
 	r->op_count++;
-	op->folder->ops++;
 	r->bytes_in_flight += op->bytes;
 	op->ranges = op->set.count;
 	r->ranges_in_flight += op->ranges;
@@ -117,31 +111,8 @@ start_scan(struct reader *r, struct work_folder *wf, bool behind, struct err *er
 	wf->scans++;
 	op->behind = behind;
 	r->scans += !behind;
+	part_count(r, wf);
 	return start_op(r, op, err);
-}
-
-/* The last range has no end, as the last window has none. Its list leaves with it, while the folder
- * is selected: to open it once more would cost the server more than the list. */
-static int
-start_at_once(struct reader *r, struct work_folder *wf, struct err *err)
-{
-	struct op *op = xcalloc(1, sizeof *op);
-	bool is_last = wf->at_once_uid > wf->scan_end ||
-		       wf->scan_end - wf->at_once_uid < wf->at_once_width;
-	uint32_t last = is_last ? UINT32_MAX - 1 : wf->at_once_uid + wf->at_once_width - 1;
-
-	op->kind = OP_AT_ONCE;
-	op->folder = wf;
-	op->bytes = wf->at_once_bytes;
-	uidset_add(&op->set, wf->at_once_uid, last);
-	wf->at_once_uid = is_last ? 0 : last + 1;
-	r->fetches++;
-	if (start_op(r, op, err) < 0)
-		return -1;
-	while (is_last && wf->scan_uid != 0)
-		if (start_scan(r, wf, true, err) < 0)
-			return -1;
-	return 0;
 }
 
 static int
@@ -162,50 +133,26 @@ start_known(struct reader *r, struct work_folder *wf, struct err *err)
 	wf->known_uid = is_last ? 0 : last + 1;
 	wf->scans++;
 	r->scans++;
+	part_count(r, wf);
 	return start_op(r, op, err);
 }
 
-/* The next messages to be fetched, as one set. One that has to be kept whole comes alone. */
-static void
-cut_set(struct reader *r, struct work_folder *wf, struct op *op)
-{
-	size_t n = 0;
-
-	do {
-		const struct todo *todo = &wf->todo[wf->todo_next];
-		bool whole = job_takes_care(r->job, CARE_WHOLE, wf->source.key, todo->uid);
-		if (whole && n > 0)
-			break;
-		uidset_add(&op->set, todo->uid, todo->uid);
-		op->bytes += todo->size;
-		op->whole = whole;
-		wf->todo_next++;
-		r->todo_ahead--;
-		n++;
-	} while (!op->whole && wf->todo_next < wf->todo_count && n < FETCH_SET_MESSAGES &&
-		 op->bytes + wf->todo[wf->todo_next].size <= FETCH_SET_BYTES);
-	if (wf->todo_next == wf->todo_count)
-		wf->todo_next = wf->todo_count = 0;
-}
-
+/* The list of what came at once leaves behind its last range, while the folder is selected: to open
+ * it once more would cost the server more than the list. Not where others still fetch of it: the
+ * list is held against what has come. */
 static int
-start_fetch(struct reader *r, struct work_folder *wf, struct err *err)
+start_part(struct reader *r, struct op *op, struct err *err)
 {
-	struct op *op = xcalloc(1, sizeof *op);
+	struct work_folder *wf = op->folder;
+	bool list = op->kind == OP_AT_ONCE && wf->lane == r->lane;
 
-	op->kind = OP_FETCH;
-	op->folder = wf;
-	if (wf->again.count > 0) {
-		uint32_t uid = wf->again.ranges[0].first;
-		op->single = true;
-		op->whole = job_takes_care(r->job, CARE_WHOLE, wf->source.key, uid);
-		uidset_add(&op->set, uid, uid);
-		uidset_remove(&wf->again, uid);
-	} else {
-		cut_set(r, wf, op);
-	}
 	r->fetches++;
-	return start_op(r, op, err);
+	if (start_op(r, op, err) < 0)
+		return -1;
+	while (list && wf->scan_uid != 0 && part_may_scan(r, wf))
+		if (start_scan(r, wf, true, err) < 0)
+			return -1;
+	return 0;
 }
 
 static bool
@@ -217,13 +164,6 @@ in_doubt(struct job *job, const struct work_folder *wf)
 	ret = wf->in_doubt;
 	pthread_mutex_unlock(&job->lock);
 	return ret;
-}
-
-static bool
-is_read(const struct work_folder *wf)
-{
-	return wf->scan_uid == 0 && wf->known_uid == 0 && wf->at_once_uid == 0 && wf->ops == 0 &&
-	       wf->todo_next == wf->todo_count && wf->again.count == 0;
 }
 
 static bool
@@ -246,34 +186,6 @@ reader_may_come_at_once(struct job *job, const struct work_folder *wf)
 	       f->uidnext - 1 <= (uint64_t)SPARSE_MOST * f->messages && run->since == INT64_MIN &&
 	       run->before == INT64_MAX && run->max_size == 0 && none_is_too_large(job, f) &&
 	       !job_takes_any_care(job, f->key);
-}
-
-static void
-begin_at_once(struct work_folder *wf)
-{
-	const struct folder *f = &wf->source;
-	uint64_t messages = f->messages, bytes = FETCH_SET_BYTES, width = f->uidnext;
-
-	if ((f->flags & FOLDER_SIZE) != 0)
-		bytes = f->size_bytes;
-	else if (messages > AT_ONCE_MESSAGES)
-		messages = AT_ONCE_MESSAGES;
-	if (messages > FETCH_SET_MESSAGES) {
-		bytes = bytes / messages * FETCH_SET_MESSAGES;
-		messages = FETCH_SET_MESSAGES;
-	}
-	if (bytes > FETCH_SET_BYTES) {
-		messages = messages * FETCH_SET_BYTES / bytes;
-		messages = messages > 0 ? messages : 1;
-		bytes = FETCH_SET_BYTES;
-	}
-	width = width * messages / f->messages;
-	wf->at_once = true;
-	wf->at_once_uid = 1;
-	wf->at_once_width = width < 1                ? 1
-			    : width > UINT32_MAX - 1 ? UINT32_MAX - 1
-						     : (uint32_t)width;
-	wf->at_once_bytes = bytes;
 }
 
 static void
@@ -310,8 +222,8 @@ begin_folder(struct job *job, struct work_folder *wf)
 	if (f->messages == 0 && scan_rows_of(&wf->row.counts) == 0 && !wf->was_in_doubt &&
 		wf->look == LOOK_ALL)
 		wf->scan_uid = 0;
-	else if (reader_may_come_at_once(job, wf))
-		begin_at_once(wf);
+	else
+		part_begin(job, wf, reader_may_come_at_once(job, wf));
 }
 
 /* Until it is known what there is of a folder whose messages come first: what its server said. */
@@ -328,7 +240,7 @@ folder_taken(struct reader *r, struct work_folder *wf)
 {
 	begin_folder(r->job, wf);
 	say_expected(r->job, wf);
-	if (is_read(wf) && wf->err.code == ERR_NONE && !wf->scanned)
+	if (part_is_read(r, wf) && wf->err.code == ERR_NONE && !wf->scanned)
 		scan_counted(r, wf);
 	else if (wf->scanned && lanes_share(r->job))
 		scan_tell_counted(r->job);
@@ -344,62 +256,57 @@ take_folder(struct reader *r)
 	return wf != NULL;
 }
 
+static uint64_t
+window_bytes(const struct reader *r)
+{
+	return lanes_share(r->job) ? lanes_window(r->job) : FETCH_WINDOW_BYTES;
+}
+
 static bool
 has_room(const struct reader *r)
 {
 	return r->fetches < FETCHES_IN_FLIGHT &&
-	       (r->fetches == 0 || (r->bytes_in_flight < FETCH_WINDOW_BYTES &&
+	       (r->fetches == 0 || (r->bytes_in_flight < window_bytes(r) &&
 					   r->ranges_in_flight < FETCH_RANGES));
 }
 
 static int
-top_up_at_once(struct reader *r, struct err *err)
+ask_parts(struct reader *r, struct err *err)
 {
 	for (size_t i = r->first_open; i < r->lane->folder_count && has_room(r); i++) {
-		struct work_folder *wf = r->lane->folders[i];
-		while (wf->at_once_uid != 0 && has_room(r))
-			if (start_at_once(r, wf, err) < 0)
+		struct op *op = NULL;
+		while (has_room(r) && (op = part_take(r, r->lane->folders[i])) != NULL)
+			if (start_part(r, op, err) < 0)
 				return -1;
 	}
 	return 0;
 }
 
-/* Fetches of what is known first, in folder order, then scans. */
+static bool
+has_room_to_scan(const struct reader *r)
+{
+	return r->scans < SCANS_IN_FLIGHT &&
+	       (atomic_load(&r->lane->todo_ahead) < TODO_AHEAD || r->op_count == 0);
+}
+
+/* Fetches in folder order, then scans. */
 static int
 ask(struct reader *r, struct err *err)
 {
 	struct lane *lane = r->lane;
 
-	for (size_t i = r->first_open; i < lane->folder_count && r->fetches < FETCHES_IN_FLIGHT;
-		i++) {
-		struct work_folder *wf = lane->folders[i];
-		while ((wf->todo_next < wf->todo_count || wf->again.count > 0) && has_room(r))
-			if (start_fetch(r, wf, err) < 0)
-				return -1;
-	}
-	if (top_up_at_once(r, err) < 0)
+	if (ask_parts(r, err) < 0)
 		return -1;
-	for (size_t i = r->first_open; i < lane->folder_count && r->scans < SCANS_IN_FLIGHT &&
-				       (r->todo_ahead < TODO_AHEAD || r->op_count == 0);
-		i++) {
+	for (size_t i = r->first_open; i < lane->folder_count && has_room_to_scan(r); i++) {
 		struct work_folder *wf = lane->folders[i];
 		while (wf->known_uid != 0 && r->scans < SCANS_IN_FLIGHT)
 			if (start_known(r, wf, err) < 0)
 				return -1;
-		while (wf->scan_uid != 0 && wf->at_once_uid == 0 && r->scans < SCANS_IN_FLIGHT &&
-			(r->todo_ahead < TODO_AHEAD || r->op_count == 0) && !in_doubt(r->job, wf))
+		while (wf->scan_uid != 0 && has_room_to_scan(r) && part_may_scan(r, wf))
 			if (start_scan(r, wf, false, err) < 0)
 				return -1;
 	}
 	return 0;
-}
-
-/* Has it asked for all of it that may be asked for? */
-static bool
-is_asked(struct reader *r, const struct work_folder *wf)
-{
-	return wf->known_uid == 0 && wf->at_once_uid == 0 && wf->todo_next == wf->todo_count &&
-	       wf->again.count == 0 && (wf->scan_uid == 0 || in_doubt(r->job, wf));
 }
 
 /* Where lanes share the folders, each takes no more than is on its way at once. */
@@ -409,10 +316,23 @@ wants_more(struct reader *r)
 	if (!lanes_share(r->job))
 		return true;
 	for (size_t i = r->first_open; i < r->lane->folder_count; i++)
-		if (!is_asked(r, r->lane->folders[i]))
+		if (!part_is_asked(r, r->lane->folders[i]))
 			return false;
-	return r->bytes_in_flight < (lanes_many(r->job) ? SHARE_BYTES : SHARE_BYTES_ALONE) &&
-	       r->op_count < SHARE_OPS && r->scans < SCANS_IN_FLIGHT;
+	return r->bytes_in_flight < window_bytes(r) && r->op_count < SHARE_OPS &&
+	       r->scans < SCANS_IN_FLIGHT;
+}
+
+/* No folder is left for this lane: parts of one that another has. */
+static int
+help(struct reader *r, struct err *err)
+{
+	struct op *op = NULL;
+
+	while (lanes_share(r->job) && has_room(r) && wants_more(r) &&
+		(op = part_take_of_others(r)) != NULL)
+		if (start_part(r, op, err) < 0)
+			return -1;
+	return 0;
 }
 
 /* Fills the row of operations up. */
@@ -423,14 +343,14 @@ top_up(struct reader *r, struct err *err)
 
 	if (r->first != NULL && lane->source.c->wants_rest(lane->source.session))
 		return 0;
-	while (r->first_open < lane->folder_count && is_read(lane->folders[r->first_open]))
+	while (r->first_open < lane->folder_count && part_is_read(r, lane->folders[r->first_open]))
 		r->first_open++;
 	if (ask(r, err) < 0)
 		return -1;
 	while (wants_more(r) && take_folder(r))
 		if (ask(r, err) < 0)
 			return -1;
-	return 0;
+	return help(r, err);
 }
 
 static void
@@ -444,13 +364,6 @@ put_missing(struct reader *r, const struct op *op, enum item_state state, unsign
 			if (uid == op->set.ranges[i].last)
 				break;
 		}
-}
-
-static void
-ask_again(struct op *op)
-{
-	for (size_t i = 0; i < op->set.count; i++)
-		uidset_add(&op->folder->again, op->set.ranges[i].first, op->set.ranges[i].last);
 }
 
 /* What was asked for and did not come. A server may have lost a message that it lists, so gone is
@@ -469,7 +382,7 @@ end_fetch(struct reader *r, struct op *op, const struct err *refused, struct err
 		return 0;
 	}
 	if (refused->code != ERR_NONE) {
-		ask_again(op);
+		part_again(r, op->folder, &op->set);
 		return 0;
 	}
 	missing = xcalloc(1, sizeof *missing);
@@ -478,6 +391,7 @@ end_fetch(struct reader *r, struct op *op, const struct err *refused, struct err
 	missing->single = op->single;
 	missing->set = op->set;
 	memset(&op->set, 0, sizeof op->set);
+	part_count(r, op->folder);
 	return start_op(r, missing, err);
 }
 
@@ -499,7 +413,7 @@ end_missing(struct reader *r, struct op *op, const struct err *refused)
 		put_missing(r, op, ITEM_FAILED, ERR_REFUSED,
 			"the source lists this message and does not give it");
 	else
-		ask_again(op);
+		part_again(r, op->folder, &op->set);
 }
 
 static void
@@ -552,30 +466,12 @@ give_up_folder(struct reader *r, struct op *op, const struct err *refused)
 	}
 }
 
-/* In a folder that was not scanned. */
-static int
-take_given(struct reader *r, struct work_folder *wf, struct message **message, struct err *err)
-{
-	uint32_t uid = (*message)->item->uid;
-
-	if (uidset_has(&wf->given, uid)) {
-		message_free(message);
-		return 0;
-	}
-	uidset_add(&wf->given, uid, uid);
-	wf->new_items++;
-	wf->new_bytes += (*message)->body_bytes;
-	return fill_add(r, wf, message, err);
-}
-
 static void
 end_at_once(struct reader *r, struct op *op, const struct err *refused)
 {
 	r->fetches--;
-	if (refused->code != ERR_NONE) {
-		op->folder->at_once_failed = true;
-		op->folder->at_once_uid = 0;
-	}
+	if (refused->code != ERR_NONE)
+		part_scan_instead(r, op->folder);
 }
 
 /* This server, or this folder, does not tell of changes after all. */
@@ -627,8 +523,10 @@ take_answer(struct reader *r, struct err *err)
 		message_free(&message);
 		return 0;
 	}
-	if (ret == 1 && op->kind == OP_AT_ONCE)
-		return take_given(r, op->folder, &message, err);
+	if (ret == 1 && op->kind == OP_AT_ONCE && !part_given(r, op->folder, message)) {
+		message_free(&message);
+		return 0;
+	}
 	if (ret == 1) {
 		uidset_remove(&op->set, message->item->uid);
 		return fill_add(r, op->folder, &message, err);
@@ -643,32 +541,29 @@ take_answer(struct reader *r, struct err *err)
 		ret = op_refused(op, &refused, err);
 	if (ret == 0)
 		ret = end_op(r, op, &refused, err);
-	op->folder->ops--;
+	part_ended(r, op->folder);
 	op_free(&op);
 	return ret;
 }
 
-/* Nothing in flight and nothing to start but folders in doubt, which may become free. 1 = go on. */
+/* Nothing in flight and nothing to start now: a folder in doubt may become free, other lanes may
+ * end their parts of ours or have some of theirs for us. 1 = go on, 0 = all is done. */
 static int
-wait_for_doubts(struct reader *r, struct err *err)
+wait_for_parts(struct reader *r, struct err *err)
 {
 	struct job *job = r->job;
 	struct timespec until;
-	bool left = false, free = false;
+	enum part_wait wait;
 
 	pthread_mutex_lock(&job->lock);
-	for (size_t i = 0; i < r->lane->folder_count; i++) {
-		const struct work_folder *wf = r->lane->folders[i];
-		left = left || wf->scan_uid != 0;
-		free = free || (wf->scan_uid != 0 && !wf->in_doubt);
-	}
-	if (left && !free && !r->lane->stop_reading) {
+	wait = part_wait(r);
+	if (wait == PART_LATER && !r->lane->stop_reading) {
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec++; /* a stop is heard */
 		pthread_cond_timedwait(&job->changed, &job->lock, &until);
 	}
 	pthread_mutex_unlock(&job->lock);
-	if (!left)
+	if (wait == PART_NONE)
 		return 0;
 	if (clock_ms() - r->spoke_ms < KEEPALIVE_MS)
 		return 1;
@@ -707,7 +602,7 @@ read_all(struct reader *r, struct err *err)
 		if (r->first == NULL) {
 			if (fill_flush(r, err) < 0)
 				return -1;
-			ret = wait_for_doubts(r, err);
+			ret = wait_for_parts(r, err);
 			if (ret <= 0)
 				return ret;
 			continue;
@@ -732,6 +627,7 @@ reader_new(struct lane *lane)
 	if (r->batch_most > r->job->limits.bytes)
 		r->batch_most = r->job->limits.bytes;
 	r->last = &r->first;
+	atomic_store(&lane->todo_ahead, 0);
 	lane->reader = r;
 }
 
@@ -760,7 +656,7 @@ reader_ahead(struct lane *lane, struct err *err)
 
 	while (has_room(r) && wants_more(r) && (wf = lanes_take_ahead(lane)) != NULL) {
 		begin_folder(r->job, wf);
-		if (top_up_at_once(r, err) < 0)
+		if (ask_parts(r, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -46,7 +46,6 @@ struct reader {
 	size_t op_count, scans, fetches;
 	uint64_t bytes_in_flight;
 	size_t ranges_in_flight;
-	size_t todo_ahead;
 	size_t first_open;   /* of the lane's folders: all before it are read */
 	struct batch *batch; /* being filled */
 	struct work_folder *batch_folder;
@@ -78,5 +77,32 @@ void scan_sum_up(struct work_folder *wf);
 uint64_t scan_rows_of(const struct ledger_counts *counts);
 bool scan_only_listed(const struct work_folder *wf);
 void scan_go_through_known(struct work_folder *wf, enum look_known how);
+
+/* parts.c: what is to be fetched of a folder. All lock. */
+/* A folder whose parts are to be taken now: scanned first, or at once. */
+void part_begin(struct job *job, struct work_folder *wf, bool at_once);
+/* The next part as an operation that counts as on its way, or NULL: there is none now. */
+struct op *part_take(const struct reader *r, struct work_folder *wf);
+/* Likewise of a folder that another lane has. */
+struct op *part_take_of_others(const struct reader *r);
+/* An operation that is no part; part_ended() for each. */
+void part_count(const struct reader *r, struct work_folder *wf);
+void part_ended(const struct reader *r, struct work_folder *wf);
+/* In a folder that was not scanned. False: had come before. */
+bool part_given(const struct reader *r, struct work_folder *wf, const struct message *message);
+void part_again(const struct reader *r, struct work_folder *wf, const struct uidset *set);
+/* A range was refused. */
+void part_scan_instead(const struct reader *r, struct work_folder *wf);
+void part_add_todo(const struct reader *r, struct work_folder *wf, uint32_t uid, uint64_t size);
+/* All of it is scanned. */
+void part_no_more(const struct reader *r, struct work_folder *wf);
+/* A folder is scanned when it is not in doubt, and what came at once has come. */
+bool part_may_scan(const struct reader *r, const struct work_folder *wf);
+bool part_is_read(const struct reader *r, const struct work_folder *wf);
+/* All that may be asked for now is. */
+bool part_is_asked(const struct reader *r, const struct work_folder *wf);
+/* What a reader with nothing on its way has to expect; job->lock is held. */
+enum part_wait { PART_NONE, PART_LATER, PART_READY };
+enum part_wait part_wait(const struct reader *r);
 
 #endif

@@ -24,23 +24,6 @@ by_uid(const void *a, const void *b)
 	return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
-static void
-add_todo(struct reader *r, struct work_folder *wf, const struct scanned *s)
-{
-	if (wf->todo_next > 1000 && wf->todo_next > wf->todo_count / 2) {
-		wf->todo_count -= wf->todo_next;
-		memmove(wf->todo, wf->todo + wf->todo_next, wf->todo_count * sizeof *wf->todo);
-		wf->todo_next = 0;
-	}
-	if (wf->todo_count == wf->todo_cap) {
-		wf->todo_cap = wf->todo_cap ? wf->todo_cap * 2 : 256;
-		wf->todo = xrealloc(wf->todo, wf->todo_cap * sizeof *wf->todo);
-	}
-	wf->todo[wf->todo_count].uid = s->uid;
-	wf->todo[wf->todo_count++].size = s->size;
-	r->todo_ahead++;
-}
-
 uint64_t
 scan_rows_of(const struct ledger_counts *counts)
 {
@@ -68,7 +51,7 @@ scan_new(struct reader *r, struct work_folder *wf, const struct scanned *s, bool
 		fill_put_failed(job, wf, &item, s->size, ITEM_FAILED, ERR_TOOBIG,
 			"larger than the target takes");
 	else
-		add_todo(r, wf, s);
+		part_add_todo(r, wf, s->uid, s->size);
 }
 
 static bool
@@ -330,6 +313,7 @@ scan_counted(struct reader *r, struct work_folder *wf)
 
 	scan_sum_up(wf);
 	wf->scanned = true;
+	part_no_more(r, wf);
 	ledger_folder_found(job->ledger, wf->row.id, wf->known_items + wf->new_items,
 		wf->known_bytes + wf->new_bytes, job->local->round);
 	scan_tell_counted(job);

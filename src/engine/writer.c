@@ -404,10 +404,11 @@ any_bare_no(const struct batch *batch)
 
 /* From here on nobody else's search may take these for its own. */
 static void
-note_uids(const struct batch *batch, bool told)
+note_uids(struct writer *w, const struct batch *batch, bool told)
 {
 	struct work_folder *wf = batch->owner;
 
+	pthread_mutex_lock(&w->job->lock);
 	for (size_t i = 0; i < batch->count; i++) {
 		uint32_t uid = batch->entries[i].uid;
 		if (batch->entries[i].state != STORE_DONE || uid == 0)
@@ -415,6 +416,26 @@ note_uids(const struct batch *batch, bool told)
 		wf->shared += told && uidset_has(&wf->ours, uid);
 		uidset_add(&wf->ours, uid, uid);
 	}
+	pthread_mutex_unlock(&w->job->lock);
+}
+
+/* What lies in the folder is to be searched for this batch: not while another lane writes to it,
+ * and some messages of that one may be there already. Then the batch is left in doubt, and the next
+ * attempt settles it and divides no folder. */
+static void
+put_aside(struct writer *w, struct list *list, struct batch **batch)
+{
+	const struct work_folder *wf = (*batch)->owner;
+
+	if (part_keep_whole(w->job, (*batch)->owner)) {
+		list_add_batch(list, *batch);
+		*batch = NULL;
+		return;
+	}
+	log_line(w->job->log, LOG_INFO, w->job->name, wf->plan->source_name,
+		"was divided and has to be searched: begun anew, with whole folders");
+	w->job->account->whole_folders = true;
+	w->job->restart = true;
 }
 
 /* A batch came back with an answer for each entry. Takes it. */
@@ -431,7 +452,7 @@ answered(struct writer *w, struct batch **batch, struct err *err)
 		return err_set(err, ERR_UIDVALIDITY, "target folder %s has UIDVALIDITY %u, had %u",
 			wf->plan->target_name, (unsigned)b->uidvalidity,
 			(unsigned)wf->target.uidvalidity);
-	note_uids(b, true);
+	note_uids(w, b, true);
 	for (size_t i = 0; i < b->count; i++) {
 		struct store_entry *entry = &b->entries[i];
 		if (entry->state == STORE_REFUSED && is_larger(&entry->err) && ret == 0) {
@@ -444,13 +465,11 @@ answered(struct writer *w, struct batch **batch, struct err *err)
 	if (ret < 0 && b->one_command && b->count > 1)
 		return ret; /* some servers store a part: settled by the next attempt */
 	if (untold) {
-		list_add_batch(&w->learn, b);
-		*batch = NULL;
+		put_aside(w, &w->learn, batch);
 		return ret;
 	}
 	if (ret == 0 && refused && ((b->one_command && b->count > 1) || any_bare_no(b))) {
-		list_add_batch(&w->look, b);
-		*batch = NULL;
+		put_aside(w, &w->look, batch);
 		return 0;
 	}
 	if (ret == 0 && any_may_be_changed(b)) {
@@ -619,7 +638,7 @@ learn_uids(struct writer *w, struct batch *batch, struct err *err)
 		return -1;
 	if (!same_order(batch, found, &at, count) || at != count)
 		ret = learn_by_digest(w, batch, &wf->ours, err);
-	note_uids(batch, false);
+	note_uids(w, batch, false);
 	free(found);
 	return ret;
 }
@@ -645,7 +664,7 @@ look_for_part(struct writer *w, struct batch *batch, struct err *err)
 			batch->entries[i].uid = rows[i].uid;
 			batch->entries[i].state = STORE_DONE;
 		}
-	note_uids(batch, false);
+	note_uids(w, batch, false);
 	free(rows);
 	free(found);
 	return 0;
@@ -980,12 +999,11 @@ writer_run(struct lane *lane, struct err *err)
 
 /* A target that keeps equal messages once tells the same UID for each. */
 void
-writer_say_shared(const struct lane *lane)
+writer_say_shared(struct job *job)
 {
-	for (size_t i = 0; i < lane->folder_count; i++)
-		if (lane->folders[i]->shared > 0)
-			job_note(lane->job, lane->folders[i]->plan->source_name, EVENT_NOTE,
-				ERR_NONE,
+	for (size_t i = 0; i < job->folder_count; i++)
+		if (job->folders[i].shared > 0)
+			job_note(job, job->folders[i].plan->source_name, EVENT_NOTE, ERR_NONE,
 				"the target keeps equal messages once: %zu have the UID of another",
-				lane->folders[i]->shared);
+				job->folders[i].shared);
 }

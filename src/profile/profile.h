@@ -78,6 +78,7 @@ struct profile_run { /* [run] */
 	unsigned jobs;
 	unsigned mailbox_connections; /* pairs for one mailbox, 1 to 8; default 4 */
 	uint64_t large_mailbox;       /* bytes left that make it large; default 24 MB */
+	uint64_t large_folder;        /* bytes left in one that is divided; default 256 MB */
 	int64_t since, before;        /* UTC; INT64_MIN / INT64_MAX = open */
 	uint64_t max_size;            /* bytes; 0 = open */
 	unsigned existing;            /* enum profile_existing */

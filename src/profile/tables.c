@@ -192,6 +192,9 @@ static const struct option run_options[] = {
 		"leave room for them") },
 	{ OPT_SIZE(struct profile_run, "large_mailbox", large_mailbox, "24M", 0, TIB,
 		"with so much left to copy a mailbox is large; 0: each is, from its start") },
+	{ OPT_SIZE(struct profile_run, "large_folder", large_folder, "256M", 0, TIB,
+		"a folder of so much is divided among a large mailbox's connections, and its "
+		"messages then lie nearly, not exactly, in the order of the source; 0: any is") },
 	{ OPT_DATE(struct profile_run, "since", since, INT64_MIN,
 		  "only mail received from then on (UTC)"),
 		.sample = "2015" },

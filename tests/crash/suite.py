@@ -6,13 +6,15 @@ run that ends before it comes to its step is told apart from one that died."""
 import base64
 import concurrent.futures
 import os
+import random
+import time
 from collections import Counter, namedtuple
 
 from corpus import boxes
 from corpus.messages import START, padded
 from lib.account import read_path, state_of
 from lib.bench import Failure
-from lib.haul import Haul
+from lib.haul import ORDERED, Haul
 from standins.imapd import CAPABILITIES
 from standins.standin import Standin
 
@@ -29,6 +31,13 @@ REASONS = {0: "", 1000: "settled", 1001: "repaired", 1002: "wrapped", 1003: "dat
 # The reason that may differ from the undisturbed run's: a message whose answer was lost is found
 # on the target. Of one that was streamed the digest received is not known then.
 MAY_BECOME = {"": "settled"}
+
+# rows of an undisturbed run that have not simply landed
+DOVECOT = {"landed repaired": 4, "skipped empty": 1}  # NUL and bare line feeds
+CYRUS = {"landed repaired": 5, "skipped empty": 1}  # and an 8-bit header
+REFUSING = {"landed repaired": 1, "skipped empty": 1, "failed refused": 1}
+
+SEED = int(os.environ.get("MAILHAUL_SEED", "20261121"))
 
 HEADERS_REWRITTEN = 1 << 3  # a bit of a row's steps
 
@@ -59,14 +68,16 @@ class Pairing:
     unordered   folders that need not have the source's order: a message that is refused for a
                 reason nobody can see beforehand takes its batch behind those in flight
     sides       options of both sides of the profile
+    ordered     whether the others do
     """
 
     def __init__(self, bench, source, target, make_user, via=None, run=None, ends=None,
-                 unordered=(), sides=None):
+                 unordered=(), sides=None, ordered=ORDERED):
         self.bench, self.source, self.target = bench, source, target
         self.make_user, self.via = make_user, via or target
         self.options = dict(RUN, **(run or {}))
         self.sides = sides
+        self.ordered = ordered
         self.mail = state_of(source, "ann")
         self.digests = {(path, m.uid): m.body.sha256 for path, folder in self.mail.items()
                         for m in folder.messages}
@@ -125,7 +136,7 @@ class Pairing:
 
     def in_order(self, path, rows):
         """The messages that arrive as they are; a repaired one has no fixed place."""
-        return [] if path in self.unordered else [row for row in rows or ()
+        return [] if path in self.unordered or not self.ordered else [row for row in rows or ()
                                                   if row[0] in self.plain]
 
     def check(self, haul, what):
@@ -247,3 +258,19 @@ def numbered(add=lambda name, password: None):
         add(name, "secret")
         return name
     return make
+
+
+def random_kills(pairing, times, seed):
+    """kill -9 from outside at random moments, again and again, until a run comes to its end."""
+    moments = random.Random(seed)
+    done = 0
+    while done < times:
+        haul = pairing.haul()
+        while done < times:
+            process = haul.spawn("run", "PROFILE")
+            time.sleep(moments.uniform(0.01, 0.5))  # the moment is the test
+            if not process.running():
+                break
+            haul.kill(process)
+            done += 1
+        pairing.resume(haul, "random kills (seed %d)" % seed)

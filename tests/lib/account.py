@@ -180,12 +180,19 @@ def differences(source, target, row, lost):
     return wrong
 
 
-def compare_folder(path, source, target, expected, labels):
-    rows = []
+def in_any_order(message):
+    return message.date, message.body.canonical
+
+
+def compare_folder(path, source, target, expected, labels, ordered=True):
+    rows, copies = [], target.messages
     for n, message in enumerate(source.messages, 1):
         row = expected.row(path, n, labels.get((path, n), ""))
         if row["state"] != "failed":
             rows.append((n, message, row))
+    if not ordered:
+        rows.sort(key=lambda row: in_any_order(row[1]))
+        copies = sorted(copies, key=in_any_order)
     out, place = [], show_path(path)
     if not source.messages and not target.messages:
         return out
@@ -193,7 +200,7 @@ def compare_folder(path, source, target, expected, labels):
         out.append("%s: %d messages expected, %d on the target" % (place, len(rows),
                                                                   len(target.messages)))
         out += counted(place, rows, target.messages)
-    for (n, message, row), copy in zip(rows, target.messages):
+    for (n, message, row), copy in zip(rows, copies):
         wrong = differences(message, copy, row, expected.flags_lost)
         if wrong:
             out.append("%s, message %d (%s): %s differ\n    source %s\n    target %s" % (
@@ -218,7 +225,7 @@ def counted(place, rows, messages):
     return out
 
 
-def compare(source, target, expected=None, labels=None, subscriptions=True):
+def compare(source, target, expected=None, labels=None, subscriptions=True, ordered=True):
     """All differences between two accounts as lines; empty = the target is as it must be.
 
     labels: {(path, n): label} as corpus.fill() returns it.
@@ -237,7 +244,7 @@ def compare(source, target, expected=None, labels=None, subscriptions=True):
         seen.add(goal)
         if folder.selectable and not copy.selectable:
             out.append("%s: cannot be selected on the target" % show_path(goal))
-        out += compare_folder(path, folder, copy, expected, labels)
+        out += compare_folder(path, folder, copy, expected, labels, ordered)
         if subscriptions and folder.selectable and folder.subscribed != copy.subscribed \
                 and path not in expected.unsubscribed:
             out.append("%s: subscribed %s at the source, %s on the target" % (
@@ -250,10 +257,11 @@ def compare(source, target, expected=None, labels=None, subscriptions=True):
     return out
 
 
-def must_equal(source, target, expected=None, labels=None, subscriptions=True, most=40):
+def must_equal(source, target, expected=None, labels=None, subscriptions=True, ordered=True,
+               most=40):
     """compare(), as a Failure that prints the differences."""
     from lib.bench import Failure
-    out = compare(source, target, expected, labels, subscriptions)
+    out = compare(source, target, expected, labels, subscriptions, ordered)
     if out:
         more = "" if len(out) <= most else "\n... %d more" % (len(out) - most)
         raise Failure("%d differences:\n%s%s" % (len(out), "\n".join(out[:most]), more))

@@ -12,7 +12,9 @@ from lib.bench import Failure, Skip, tail, wait_for
 from lib.testing import mailhaul_binary
 
 # More keys for every profile's [run], as JSON: all tests under another setting.
-FAST = dict({"settle_wait": "300ms"}, **json.loads(os.environ.get("MAILHAUL_TEST_RUN", "{}")))
+MORE = json.loads(os.environ.get("MAILHAUL_TEST_RUN", "{}"))
+FAST = dict({"settle_wait": "300ms"}, **MORE)
+ORDERED = "large_folder" not in MORE  # whether the target keeps the source's order to the last
 STATES = dict(enumerate("landed verified skipped failed held vanished adopted".split(), 1))
 FLAGS = {"\\Seen": 1, "\\Answered": 2, "\\Flagged": 4, "\\Deleted": 8, "\\Draft": 16}
 
@@ -246,10 +248,10 @@ class Haul:
                 return False
         return wait_for(enough, timeout, "%d rows in the ledger" % count)
 
-    def must_match(self, user, expected=None, labels=None, subscriptions=True):
+    def must_match(self, user, expected=None, labels=None, subscriptions=True, ordered=ORDERED):
         """The target's account is the source's; the passwords are those of the servers."""
         must_equal(state_of(self.source, user), state_of(self.target, user), expected, labels,
-                   subscriptions)
+                   subscriptions, ordered)
 
     def uids(self, user):
         """{path: UIDs} of the target: equal before and after a run that moves nothing."""

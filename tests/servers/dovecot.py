@@ -146,6 +146,11 @@ class Dovecot(Server):
     def log_files(self):
         return [os.path.join(self.dir, "log")]
 
+    def logins(self, user):
+        """Of that user, so far."""
+        with open(self.log_files()[0], errors="replace") as f:
+            return sum("imap-login: Info: Login: user=<%s>" % user in line for line in f)
+
     def config(self):
         o = self.options
         return "".join((self.config_base(o), self.config_auth(o), self.config_mail(o),

@@ -208,6 +208,8 @@ class Link:
             if hard:
                 try:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    # a thread that reads it would keep it open
+                    sock.shutdown(socket.SHUT_RD)
                 except OSError:
                     pass
             else:
