@@ -41,6 +41,15 @@ def standin(bench, messages=None, **more):
         "INBOX": {"messages": made() if messages is None else messages}}}}, **more)
 
 
+def run_slowly(bench, source, target, **run):
+    """As a line that lets all connections come before one has fetched everything."""
+    line = Proxy(bench, source, rate=200000, hold=True)
+    haul = Haul(bench, line, target, run=dict(PARTS, **run))
+    haul.run(timeout=100)
+    haul.source = source
+    return haul
+
+
 def sessions(server, command):
     """How many sent it."""
     return len({c["conn"] for c in server.commands(command)})
@@ -55,10 +64,7 @@ def finish(haul, state="done", **more):
 def test_folder_is_divided(bench):
     """All connections fetch of it and store into it, each message once."""
     source, target = standin(bench), standin(bench, [])
-    slow = Proxy(bench, target, rate=300000, hold=True)  # so that all come to it
-    haul = Haul(bench, source, slow, run=PARTS)
-    haul.run(timeout=60)
-    haul.target = target
+    haul = run_slowly(bench, source, target)
     check(sessions(source, "UID FETCH") >= 3, "not fetched by all")
     check(sessions(target, "APPEND") >= 3, "not stored by all")
     finish(haul)
@@ -70,8 +76,9 @@ def test_folder_is_divided(bench):
 def test_folder_that_is_scanned_is_divided(bench):
     """What a filter lets through, and what an earlier run left."""
     source, target = one_folder(bench), Dovecot(bench, USERS, name="new")
-    near = Proxy(bench, target, rate=300000, hold=True)
-    haul = Haul(bench, source, near, run=dict(PARTS, since="2001"))
+    far, near = Proxy(bench, source, rate=200000, hold=True), Proxy(
+        bench, target, rate=300000, hold=True)
+    haul = Haul(bench, far, near, run=dict(PARTS, since="2001"))
     before = source.logins("ann")
     process = haul.spawn("run", "PROFILE")
     haul.wait_rows(50)
@@ -79,7 +86,7 @@ def test_folder_that_is_scanned_is_divided(bench):
     haul.kill(process)
     before = source.logins("ann")
     haul.run(timeout=80)
-    haul.target = target
+    haul.source, haul.target = source, target
     check_equal(source.logins("ann") - before, 4, "logins")
     finish(haul)
     check_equal(haul.sql("SELECT count(*) AS n FROM item")[0]["n"], COUNT, "rows")
@@ -103,11 +110,9 @@ def test_divided_folder_is_searched(bench):
     another writes there equal messages."""
     source = standin(bench)
     target = standin(bench, [], rules=[{
-        "command": "APPEND", "nth": 7, "times": 1, "action": "partial", "count": 3, "then": "no"}])
-    near = Proxy(bench, target, rate=300000, hold=True)
-    haul = Haul(bench, source, near, run=PARTS)
-    haul.run(timeout=100)
-    haul.target = target
+        "command": "APPEND", "nth": 25, "times": 1, "action": "partial", "count": 3,
+        "then": "no"}])
+    haul = run_slowly(bench, source, target)
     check_in("begun anew, with whole folders", haul.debug_log(60000), "the log")
     finish(haul)
 
@@ -116,12 +121,9 @@ def test_divided_folder_is_searched(bench):
 def test_range_is_refused(bench):
     """One connection's source does not give it: the folder is scanned when all have ended."""
     source = standin(bench, rules=[{
-        "command": "UID FETCH", "nth": 3, "times": 2, "action": "no", "text": "not now"}])
-    target = standin(bench, [])
-    slow = Proxy(bench, target, rate=300000, hold=True)
-    haul = Haul(bench, source, slow, run=PARTS)
-    haul.run(timeout=100)
-    haul.target = target
+        "command": "UID FETCH", "nth": 6, "times": 3, "action": "no", "text": "not now"}])
+    haul = run_slowly(bench, source, standin(bench, []))
+    check(sessions(source, "UID FETCH") >= 3, "not fetched by all")
     finish(haul)
 
 
