@@ -263,7 +263,8 @@ def test_killed_in_a_pass(bench):
 def test_vanished_by_mistake(bench):
     """A message that the source listed, and then neither gave nor listed, is looked for again though
     no number has changed."""
-    world = World(bench, each=4, run={"flag_changes": "no"})
+    world = World(bench, each=4, run={"flag_changes": "no",
+                                         "mailbox_connections": 1})
     for args, times in ("*BODY.PEEK*", 2), ("*RFC822.SIZE)", 1):
         world.source.control("rule", rule={"command": "UID FETCH", "args": args, "folder": "INBOX",
                                            "action": "ok", "times": times})

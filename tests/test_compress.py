@@ -195,7 +195,7 @@ def test_auto_turns_it_on_from_a_slow_source(bench):
     target = Dovecot(bench, {"ann": "secret", "bob": "secret"}, compress=True)
     for user in "ann", "bob":
         fill(source, texts(50), user)
-    haul = Haul(bench, source, target, run={"log_level": "debug", "jobs": "1"})
+    haul = Haul(bench, source, target, run={"log_level": "debug", "jobs": "1", "mailbox_connections": 1})
     proxy = slow(bench, source)
     haul.options["source"].update(port=proxy.port)
     haul.save()
@@ -213,7 +213,7 @@ def test_auto_leaves_loopback_alone(bench):
     target = Dovecot(bench, users, compress=True)
     for user in users:
         fill(source, texts(20), user)
-    haul = Haul(bench, source, target)
+    haul = Haul(bench, source, target, run={"mailbox_connections": 1})
     haul.run()
     for user in users:
         haul.must_match(user)

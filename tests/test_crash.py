@@ -1,5 +1,6 @@
 """Whatever kills a run, running again leaves the target as an undisturbed run does."""
 
+import os
 import time
 
 from corpus import boxes

@@ -295,7 +295,7 @@ def slow_pair(bench, seconds=3):
 def test_second_start_follows(bench):
     """One runner per profile: who comes second starts nothing, and ends as the run ends."""
     source, target = slow_pair(bench)
-    haul = Haul(bench, source, target)
+    haul = Haul(bench, source, target, run={"mailbox_connections": 1})
     first = haul.spawn("run", "PROFILE")
     source.wait_command("UID FETCH", 2)
     second = haul.spawn("run", "PROFILE")

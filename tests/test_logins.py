@@ -52,11 +52,13 @@ class Logins:
     def haul(self, security="none", rows=None, **options):
         target = Standin(self.bench, users=USERS)
         options.setdefault("timeout", "3s")
-        haul = Haul(self.bench, self.server, target, run={"log_level": "trace"}, rows=rows or (
-            "user;password;target_user;target_password\nann;%s;ann;%s\n" % (PASSWORD, PASSWORD)),
-            source_options=dict(options, security=security,
-                                port=self.server.tls_port if security == "tls"
-                                else self.server.port))
+        rows = rows or "user;password;target_user;target_password\nann;%s;ann;%s\n" % (
+            PASSWORD, PASSWORD)
+        haul = Haul(self.bench, self.server, target, rows=rows,
+                    run={"log_level": "trace", "mailbox_connections": 1},
+                    source_options=dict(options, security=security,
+                                        port=self.server.tls_port if security == "tls"
+                                        else self.server.port))
         haul.target = target
         return haul
 

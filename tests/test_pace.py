@@ -35,7 +35,7 @@ def filled(bench, names, count=40):
 
 def limited_haul(bench, names, target, **limits):
     """Before the target a line on which a mailbox takes a second or two, and so many at a time."""
-    haul = Haul(bench, filled(bench, names), target, names)
+    haul = Haul(bench, filled(bench, names), target, names, run={"mailbox_connections": 1})
     proxy = Proxy(bench, target, rate=250000, hold=True, **limits)
     haul.options["target"]["port"] = proxy.port
     haul.save()

@@ -478,7 +478,7 @@ def test_two_profiles_one_target(bench):
     source = Dovecot(bench, {"ann": "secret"})
     target = Dovecot(bench, {"ann": "secret"})
     fill_account(source, "ann", BUSY[:1])
-    first = Haul(bench, source, target)
+    first = Haul(bench, source, target, run={"large_folder": "1G"})
     held = Held(first, 1, at_once=True)
     other = Haul(bench, source, target)
     process = other.run(expect=3)

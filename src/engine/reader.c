@@ -459,6 +459,7 @@ give_up_folder(struct reader *r, struct op *op, const struct err *refused)
 	wf->scans--;
 	r->scans -= !op->behind;
 	wf->scan_uid = wf->known_uid = 0;
+	part_no_more(r, wf);
 	if (wf->err.code == ERR_NONE) {
 		wf->err = *refused;
 		job_note(r->job, wf->plan->source_name, EVENT_ERROR, refused->code, "%s",

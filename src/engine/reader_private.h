@@ -94,7 +94,7 @@ void part_again(const struct reader *r, struct work_folder *wf, const struct uid
 /* A range was refused. */
 void part_scan_instead(const struct reader *r, struct work_folder *wf);
 void part_add_todo(const struct reader *r, struct work_folder *wf, uint32_t uid, uint64_t size);
-/* All of it is scanned. */
+/* All of it is scanned, or cannot be. */
 void part_no_more(const struct reader *r, struct work_folder *wf);
 /* A folder is scanned when it is not in doubt, and what came at once has come. */
 bool part_may_scan(const struct reader *r, const struct work_folder *wf);

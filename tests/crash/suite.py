@@ -12,9 +12,9 @@ from collections import Counter, namedtuple
 
 from corpus import boxes
 from corpus.messages import START, padded
-from lib.account import read_path, state_of
+from lib.account import ORDERED, read_path, state_of
 from lib.bench import Failure
-from lib.haul import ORDERED, Haul
+from lib.haul import Haul
 from standins.imapd import CAPABILITIES
 from standins.standin import Standin
 

@@ -7,14 +7,12 @@ import shutil
 import signal
 import sqlite3
 
-from lib.account import must_equal, state_of
+from lib.account import ORDERED, must_equal, state_of
 from lib.bench import Failure, Skip, tail, wait_for
 from lib.testing import mailhaul_binary
 
 # More keys for every profile's [run], as JSON: all tests under another setting.
-MORE = json.loads(os.environ.get("MAILHAUL_TEST_RUN", "{}"))
-FAST = dict({"settle_wait": "300ms"}, **MORE)
-ORDERED = "large_folder" not in MORE  # whether the target keeps the source's order to the last
+FAST = dict({"settle_wait": "300ms"}, **json.loads(os.environ.get("MAILHAUL_TEST_RUN", "{}")))
 STATES = dict(enumerate("landed verified skipped failed held vanished adopted".split(), 1))
 FLAGS = {"\\Seen": 1, "\\Answered": 2, "\\Flagged": 4, "\\Deleted": 8, "\\Draft": 16}
 
