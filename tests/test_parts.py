@@ -5,6 +5,7 @@ from corpus import boxes
 from corpus.boxes import Box, fill_account
 from crash.suite import CROWD, DOVECOT, REFUSING, SEED, Pairing, numbered, random_kills, \
     source_standin
+from lib.account import state_of
 from lib.haul import Haul
 from lib.imap import Mail
 from lib.testing import check, check_equal, check_in, test
@@ -115,6 +116,34 @@ def test_divided_folder_is_searched(bench):
     haul = run_slowly(bench, source, target)
     check_in("begun anew, with whole folders", haul.debug_log(60000), "the log")
     finish(haul)
+
+
+@test(timeout=120)
+def test_what_was_told_is_not_searched(bench):
+    """A target that writes a line into each message, so that no digest knows it again: nine of ten
+    are answered with their UIDs, the tenth with a NO, or without a UID. None comes twice."""
+    for answer in ({"action": "no", "text": "not now"}, {"action": "ok", "after": True}):
+        source = standin(bench)
+        target = standin(bench, [], content={"prepend": "X-Added: yes\r\n"}, rules=[
+            dict(answer, command="APPEND", nth=250, times=1)])
+        near = Proxy(bench, target, strip=["MULTIAPPEND"])
+        haul = run_slowly(bench, source, near)
+        folder = state_of(target, "ann", bodies=False)["INBOX",]
+        check_equal(sorted(m.date for m in folder.messages),
+                    [1400000000 + n for n in range(COUNT)], "dates")
+        if answer["action"] == "no":
+            check_in("begun anew, with whole folders", haul.debug_log(60000), "the log")
+        rows = haul.sql("SELECT state, count(*) AS n FROM item GROUP BY state")
+        check_equal(rows, [{"state": 1, "n": COUNT}], "rows")
+
+
+@test(timeout=60)
+def test_folder_cannot_be_scanned(bench):
+    """Nobody waits for parts that will never be."""
+    source = standin(bench, rules=[{
+        "command": "UID FETCH", "times": -1, "action": "no", "text": "not this one"}])
+    haul = Haul(bench, source, standin(bench, []), run=dict(PARTS, since="2001"))
+    haul.run(timeout=40, expect=(2, 3))
 
 
 @test(timeout=120)

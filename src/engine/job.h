@@ -100,11 +100,13 @@ struct work_folder {
 	bool not_carried;       /* flags that a later round has to look at again */
 
 	/* Shared: hold job->lock. */
-	struct lane *lane;  /* has taken it; or NULL */
-	bool in_doubt;      /* the reader leaves it alone */
-	uint32_t bound;     /* no message of an intent made from now on lies at or below it */
-	struct uidset ours; /* UIDs that this attempt's messages have on the target */
-	size_t shared;      /* messages that share their UID there with another one */
+	struct lane *lane; /* has taken it; or NULL */
+	bool in_doubt;     /* the reader leaves it alone */
+	uint32_t bound;    /* no message of an intent made from now on lies at or below it */
+	/* UIDs that this attempt's messages have on the target. Who searches the folder reads them
+	 * without the lock, after part_keep_whole(). */
+	struct uidset ours;
+	size_t shared; /* messages that share their UID there with another one */
 	/* What is to be fetched of it, and by whom: parts.c. */
 	bool divisible;       /* by any lane */
 	bool divided;         /* other lanes have taken some */
@@ -115,6 +117,7 @@ struct work_folder {
 	struct uidset given;  /* came at once */
 	struct todo *todo;    /* scanned, not yet asked for; ascending */
 	size_t todo_count, todo_next, todo_cap;
+	uint64_t todo_bytes;
 	struct uidset again; /* refused within a set: asked for once more, one by one */
 };
 
@@ -150,7 +153,7 @@ struct care_list {
 
 /* A pair of connections that copies: its reader's thread owns the source session, its writer's the
  * target session, and between them is a queue. Folders are taken one after the other, each by one
- * lane, so that the target keeps the order of the source. */
+ * lane unless it is very large, so that the target keeps the order of the source. */
 struct lane {
 	struct job *job;
 	struct side source, target;

@@ -87,7 +87,7 @@ share_of_large(const struct job *job)
 bool
 lanes_may_divide(const struct job *job, const struct work_folder *wf)
 {
-	return (job->target_caps & CAN_UIDPLUS) != 0 &&
+	return wf->look == LOOK_ALL && (job->target_caps & CAN_UIDPLUS) != 0 &&
 	       !atomic_load(&job->account->whole_folders) && weight(wf) >= job->run->large_folder;
 }
 
@@ -150,27 +150,33 @@ is_over(const struct job *job, const struct lanes *lanes)
 	return lanes->end || atomic_load(&job->broken);
 }
 
-/* job->lock is held. False: nothing has changed for so long. */
-static bool
+/* job->lock is held. */
+static void
 wait_changed(struct job *job)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += KEEPALIVE_S;
-	return pthread_cond_timedwait(&job->changed, &job->lock, &until) == 0;
+	pthread_cond_timedwait(&job->changed, &job->lock, &until);
 }
 
-/* Both sessions, of a lane that has nothing in flight. */
+/* Both sessions, of a lane that has nothing in flight, once they have been silent for long enough.
+ * The lock is given up for it. */
 static int
-keep_alive(struct lane *lane, struct err *err)
+keep_alive(struct lane *lane, int64_t *spoke_ms, struct err *err)
 {
 	struct side *sides[] = { &lane->source, &lane->target };
+	int ret = 0;
 
-	for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
-		if (sides[i]->c->keepalive(sides[i]->session, err) < 0)
-			return -1;
-	return 0;
+	if (clock_ms() - *spoke_ms < KEEPALIVE_S * 1000)
+		return 0;
+	pthread_mutex_unlock(&lane->job->lock);
+	for (size_t i = 0; i < sizeof sides / sizeof sides[0] && ret == 0; i++)
+		ret = sides[i]->c->keepalive(sides[i]->session, err);
+	*spoke_ms = clock_ms();
+	pthread_mutex_lock(&lane->job->lock);
+	return ret;
 }
 
 /* Until it may copy; false: it never may. */
@@ -178,17 +184,15 @@ static bool
 wait_for_go(struct job *job, struct further *f)
 {
 	struct lanes *lanes = job->lanes;
+	int64_t spoke_ms = clock_ms();
 	struct err err = { 0 };
 	bool go, lives = true;
 
 	pthread_mutex_lock(&job->lock);
 	f->state = FURTHER_WAITING;
 	while (lives && !lanes->go && !is_over(job, lanes)) {
-		if (wait_changed(job))
-			continue;
-		pthread_mutex_unlock(&job->lock);
-		lives = keep_alive(&f->lane, &err) == 0;
-		pthread_mutex_lock(&job->lock);
+		wait_changed(job);
+		lives = keep_alive(&f->lane, &spoke_ms, &err) == 0;
 	}
 	go = lives && !is_over(job, lanes);
 	f->state = go ? FURTHER_COPYING : FURTHER_ENDED;
@@ -310,12 +314,12 @@ lanes_many(const struct job *job)
 uint64_t
 lanes_left_of(const struct work_folder *wf)
 {
-	uint64_t all = weight(wf), messages = wf->source.messages, last = wf->scan_end;
+	uint64_t all = weight(wf), last = wf->scan_end;
 
-	if (wf->more || messages == 0)
+	if (wf->more)
 		return all;
 	if (wf->at_once_uid == 0)
-		return all / messages * (wf->todo_count - wf->todo_next);
+		return wf->todo_bytes + MESSAGE_BYTES * (wf->todo_count - wf->todo_next);
 	return wf->at_once_uid < last ? all / last * (last - wf->at_once_uid) : 0;
 }
 
@@ -485,16 +489,16 @@ any_works(const struct lanes *lanes)
 static void
 wait_for_others(struct job *job)
 {
+	int64_t spoke_ms = clock_ms();
 	struct err err = { 0 };
 
 	pthread_mutex_lock(&job->lock);
 	while (any_works(job->lanes)) {
-		/* What was asked for and is not wanted any more lies before an answer. */
-		if (wait_changed(job) || atomic_load(&job->broken) || job_stopping(job))
-			continue;
-		pthread_mutex_unlock(&job->lock);
-		(void)keep_alive(&job->main, &err); /* who needs them next finds out */
-		pthread_mutex_lock(&job->lock);
+		wait_changed(job);
+		/* What was asked for and is not wanted any more lies before an answer. Who needs
+		 * them next finds out whether they live. */
+		if (!atomic_load(&job->broken) && !job_stopping(job))
+			(void)keep_alive(&job->main, &spoke_ms, &err);
 	}
 	pthread_mutex_unlock(&job->lock);
 }

@@ -17,14 +17,19 @@
 #define SET_MESSAGES    1000u
 #define PART_BYTES      (4u << 20) /* likewise, of a folder that may be divided */
 #define PARTS_LEAST     16u        /* of any folder, where any is divided */
+#define PARTS_AT_ONCE   4u         /* on their way to a lane */
 #define MESSAGES_UNTOLD 250u       /* in a range whose bytes nobody told */
 
 /* ---- how large a part is ---- */
 
+/* Several are on their way at once, also where a lane that shares asks for little. */
 static uint64_t
-most_bytes(const struct work_folder *wf)
+most_bytes(const struct job *job, const struct work_folder *wf)
 {
-	return wf->divisible ? PART_BYTES : SET_BYTES;
+	uint64_t most = wf->divisible ? PART_BYTES : SET_BYTES;
+	uint64_t share = lanes_share(job) ? lanes_window(job) / PARTS_AT_ONCE + 1 : most;
+
+	return share < most ? share : most;
 }
 
 static uint64_t
@@ -40,7 +45,7 @@ static void
 measure_ranges(const struct job *job, struct work_folder *wf)
 {
 	const struct folder *f = &wf->source;
-	uint64_t messages = f->messages, bytes = most_bytes(wf), width = f->uidnext;
+	uint64_t messages = f->messages, bytes = most_bytes(job, wf), width = f->uidnext;
 	uint64_t most = most_messages(job, wf);
 
 	if ((f->flags & FOLDER_SIZE) != 0)
@@ -51,10 +56,10 @@ measure_ranges(const struct job *job, struct work_folder *wf)
 		bytes = bytes / messages * most;
 		messages = most;
 	}
-	if (bytes > most_bytes(wf)) {
-		messages = messages * most_bytes(wf) / bytes;
+	if (bytes > most_bytes(job, wf)) {
+		messages = messages * most_bytes(job, wf) / bytes;
 		messages = messages > 0 ? messages : 1;
-		bytes = most_bytes(wf);
+		bytes = most_bytes(job, wf);
 	}
 	width = width * messages / f->messages;
 	wf->at_once_width = width < 1                ? 1
@@ -66,7 +71,7 @@ measure_ranges(const struct job *job, struct work_folder *wf)
 void
 part_begin(struct job *job, struct work_folder *wf, bool at_once)
 {
-	bool divisible = lanes_share(job) && wf->look == LOOK_ALL && lanes_may_divide(job, wf);
+	bool divisible = lanes_share(job) && lanes_may_divide(job, wf);
 
 	pthread_mutex_lock(&job->lock);
 	wf->divisible = divisible;
@@ -84,14 +89,21 @@ part_begin(struct job *job, struct work_folder *wf, bool at_once)
 static bool
 has_part(const struct work_folder *wf)
 {
-	return wf->again.count > 0 || wf->todo_next < wf->todo_count || wf->at_once_uid != 0;
+	return wf->todo_next < wf->todo_count || wf->at_once_uid != 0;
+}
+
+/* What has to be asked for again is its own lane's. */
+static bool
+has_own_part(const struct work_folder *wf)
+{
+	return wf->again.count > 0 || has_part(wf);
 }
 
 /* One that has to be kept whole comes alone. */
 static void
 cut_set(struct job *job, struct work_folder *wf, struct op *op)
 {
-	uint64_t bytes = most_bytes(wf), messages = most_messages(job, wf);
+	uint64_t bytes = most_bytes(job, wf), messages = most_messages(job, wf);
 	size_t n = 0;
 
 	do {
@@ -101,6 +113,7 @@ cut_set(struct job *job, struct work_folder *wf, struct op *op)
 			break;
 		uidset_add(&op->set, todo->uid, todo->uid);
 		op->bytes += todo->size;
+		wf->todo_bytes -= todo->size;
 		op->whole = whole;
 		wf->todo_next++;
 		atomic_fetch_sub(&wf->lane->todo_ahead, 1);
@@ -142,7 +155,7 @@ take(const struct reader *r, struct work_folder *wf)
 
 	op->kind = OP_FETCH;
 	op->folder = wf;
-	if (wf->again.count > 0) {
+	if (wf->again.count > 0 && r->lane == wf->lane) {
 		uint32_t uid = wf->again.ranges[0].first;
 		op->single = true;
 		op->whole = job_takes_care_locked(r->job, CARE_WHOLE, wf->source.key, uid);
@@ -158,13 +171,15 @@ take(const struct reader *r, struct work_folder *wf)
 }
 
 struct op *
-part_take(const struct reader *r, struct work_folder *wf)
+part_take(const struct reader *r)
 {
+	const struct lane *lane = r->lane;
 	struct op *op = NULL;
 
 	pthread_mutex_lock(&r->job->lock);
-	if (has_part(wf))
-		op = take(r, wf);
+	for (size_t i = r->first_open; i < lane->folder_count && op == NULL; i++)
+		if (has_own_part(lane->folders[i]))
+			op = take(r, lane->folders[i]);
 	pthread_mutex_unlock(&r->job->lock);
 	return op;
 }
@@ -214,10 +229,9 @@ part_ended(const struct reader *r, struct work_folder *wf)
 
 	pthread_mutex_lock(&job->lock);
 	wf->ops--;
-	if (r->lane != wf->lane) {
-		wf->away--;
+	wf->away -= r->lane != wf->lane;
+	if (wf->divisible || wf->divided) /* there may be more of it now, or all of it has come */
 		pthread_cond_broadcast(&job->changed);
-	}
 	pthread_mutex_unlock(&job->lock);
 }
 
@@ -253,6 +267,7 @@ part_scan_instead(const struct reader *r, struct work_folder *wf)
 	pthread_mutex_lock(&r->job->lock);
 	wf->at_once_failed = true;
 	wf->at_once_uid = 0;
+	wf->more = wf->divisible;
 	pthread_mutex_unlock(&r->job->lock);
 }
 
@@ -273,6 +288,7 @@ part_add_todo(const struct reader *r, struct work_folder *wf, uint32_t uid, uint
 	}
 	wf->todo[wf->todo_count].uid = uid;
 	wf->todo[wf->todo_count++].size = size;
+	wf->todo_bytes += size;
 	atomic_fetch_add(&wf->lane->todo_ahead, 1);
 	pthread_mutex_unlock(&job->lock);
 }
@@ -314,20 +330,26 @@ part_is_read(const struct reader *r, const struct work_folder *wf)
 	if (wf->scan_uid != 0 || wf->known_uid != 0)
 		return false;
 	pthread_mutex_lock(&r->job->lock);
-	ret = wf->ops == 0 && !has_part(wf);
+	ret = wf->ops == 0 && !has_own_part(wf);
 	pthread_mutex_unlock(&r->job->lock);
 	return ret;
 }
 
-bool
-part_is_asked(const struct reader *r, const struct work_folder *wf)
+/* Is there something of it that may be asked for now? */
+static bool
+is_ready(const struct work_folder *wf)
 {
-	bool ret;
+	return has_own_part(wf) || wf->known_uid != 0 || (wf->scan_uid != 0 && may_scan(wf));
+}
 
-	if (wf->known_uid != 0)
-		return false;
+bool
+part_all_asked(const struct reader *r)
+{
+	bool ret = true;
+
 	pthread_mutex_lock(&r->job->lock);
-	ret = !has_part(wf) && (wf->scan_uid == 0 || !may_scan(wf));
+	for (size_t i = r->first_open; i < r->lane->folder_count && ret; i++)
+		ret = !is_ready(r->lane->folders[i]);
 	pthread_mutex_unlock(&r->job->lock);
 	return ret;
 }
@@ -341,17 +363,17 @@ part_wait(const struct reader *r)
 
 	for (size_t i = r->first_open; i < lane->folder_count; i++) {
 		const struct work_folder *wf = lane->folders[i];
-		if (has_part(wf) || wf->known_uid != 0 || (wf->scan_uid != 0 && may_scan(wf)))
+		if (is_ready(wf))
 			return PART_READY;
 		left = left || wf->scan_uid != 0 || wf->away > 0;
 	}
 	for (size_t i = 0; i < job->folder_count && !lane->leaves; i++) {
 		const struct work_folder *wf = &job->folders[i];
-		if (!is_of_others(lane, wf))
-			continue;
-		if (has_part(wf))
+		if (wf->lane == NULL && (lane == &job->main || !wf->in_doubt))
 			return PART_READY;
-		left = left || wf->more;
+		if (is_of_others(lane, wf) && has_part(wf))
+			return PART_READY;
+		left = left || wf->lane == NULL || (is_of_others(lane, wf) && wf->more);
 	}
 	return left ? PART_LATER : PART_NONE;
 }

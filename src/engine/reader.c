@@ -11,7 +11,8 @@
  *
  * It owns the source session and the work folders' reader part. A batch leaves for the writer
  * with its intent queued in the ledger. Stop and pause are looked at between operations; what is
- * in flight is bounded by FETCH_WINDOW_BYTES. */
+ * in flight is bounded by FETCH_WINDOW_BYTES, and by
+ * lanes_window() where lanes share. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -273,12 +274,11 @@ has_room(const struct reader *r)
 static int
 ask_parts(struct reader *r, struct err *err)
 {
-	for (size_t i = r->first_open; i < r->lane->folder_count && has_room(r); i++) {
-		struct op *op = NULL;
-		while (has_room(r) && (op = part_take(r, r->lane->folders[i])) != NULL)
-			if (start_part(r, op, err) < 0)
-				return -1;
-	}
+	struct op *op;
+
+	while (has_room(r) && (op = part_take(r)) != NULL)
+		if (start_part(r, op, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -315,11 +315,8 @@ wants_more(struct reader *r)
 {
 	if (!lanes_share(r->job))
 		return true;
-	for (size_t i = r->first_open; i < r->lane->folder_count; i++)
-		if (!part_is_asked(r, r->lane->folders[i]))
-			return false;
-	return r->bytes_in_flight < window_bytes(r) && r->op_count < SHARE_OPS &&
-	       r->scans < SCANS_IN_FLIGHT;
+	return part_all_asked(r) && r->bytes_in_flight < window_bytes(r) &&
+	       r->op_count < SHARE_OPS && r->scans < SCANS_IN_FLIGHT;
 }
 
 /* No folder is left for this lane: parts of one that another has. */
@@ -381,7 +378,8 @@ end_fetch(struct reader *r, struct op *op, const struct err *refused, struct err
 		put_missing(r, op, ITEM_FAILED, refused->code, refused->text);
 		return 0;
 	}
-	if (refused->code != ERR_NONE) {
+	/* The session of another lane may not know yet what its own has seen. */
+	if (refused->code != ERR_NONE || r->lane != op->folder->lane) {
 		part_again(r, op->folder, &op->set);
 		return 0;
 	}

@@ -1,5 +1,5 @@
-/* reader_private.h - what the files of the reader share: its operations and its state. All of it
- * belongs to one thread, a lane's reader. */
+/* reader_private.h - what the files of the reader share: its operations and its state. What
+ * parts.c keeps aside, all of it belongs to one thread, a lane's reader. */
 #ifndef ENGINE_READER_PRIVATE_H
 #define ENGINE_READER_PRIVATE_H
 
@@ -81,8 +81,9 @@ void scan_go_through_known(struct work_folder *wf, enum look_known how);
 /* parts.c: what is to be fetched of a folder. All lock. */
 /* A folder whose parts are to be taken now: scanned first, or at once. */
 void part_begin(struct job *job, struct work_folder *wf, bool at_once);
-/* The next part as an operation that counts as on its way, or NULL: there is none now. */
-struct op *part_take(const struct reader *r, struct work_folder *wf);
+/* The next part of the lane's folders, as an operation that counts as on its way, or NULL: there is
+ * none now. */
+struct op *part_take(const struct reader *r);
 /* Likewise of a folder that another lane has. */
 struct op *part_take_of_others(const struct reader *r);
 /* An operation that is no part; part_ended() for each. */
@@ -90,6 +91,7 @@ void part_count(const struct reader *r, struct work_folder *wf);
 void part_ended(const struct reader *r, struct work_folder *wf);
 /* In a folder that was not scanned. False: had come before. */
 bool part_given(const struct reader *r, struct work_folder *wf, const struct message *message);
+/* To be asked for once more, by the lane that has the folder. */
 void part_again(const struct reader *r, struct work_folder *wf, const struct uidset *set);
 /* A range was refused. */
 void part_scan_instead(const struct reader *r, struct work_folder *wf);
@@ -99,8 +101,8 @@ void part_no_more(const struct reader *r, struct work_folder *wf);
 /* A folder is scanned when it is not in doubt, and what came at once has come. */
 bool part_may_scan(const struct reader *r, const struct work_folder *wf);
 bool part_is_read(const struct reader *r, const struct work_folder *wf);
-/* All that may be asked for now is. */
-bool part_is_asked(const struct reader *r, const struct work_folder *wf);
+/* All that may be asked for now of the lane's folders is. */
+bool part_all_asked(const struct reader *r);
 /* What a reader with nothing on its way has to expect; job->lock is held. */
 enum part_wait { PART_NONE, PART_LATER, PART_READY };
 enum part_wait part_wait(const struct reader *r);

@@ -83,6 +83,35 @@ doubt_new(const struct work_folder *wf, struct ledger_batch *batches, size_t cou
 	return d;
 }
 
+static bool
+has_landed(enum item_state state)
+{
+	return state == ITEM_LANDED || state == ITEM_VERIFIED || state == ITEM_ADOPTED;
+}
+
+/* Of a batch that was answered in part, what was answered has its row. */
+static int
+mark_known(struct job *job, struct doubt *d, struct err *err)
+{
+	size_t n = 0;
+
+	if (ledger_flush(job->ledger, err) < 0)
+		return -1;
+	for (size_t b = 0; b < d->batch_count; b++)
+		for (size_t i = 0; i < d->batches[b].count; i++, n++) {
+			uint32_t uid = d->batches[b].entries[i].uid;
+			struct ledger_item *item;
+			size_t items;
+			if (ledger_items(job->ledger, d->folder, uid, uid, 1, &item, &items, err) <
+				0)
+				return -1;
+			d->rows[n].known = items == 1 && has_landed(item->state);
+			d->matched += d->rows[n].known;
+			ledger_items_free(item, items);
+		}
+	return 0;
+}
+
 /* Landed rows of the folder that have no UID are candidates' owners too: they come before the rows
  * in doubt, so that their messages are not taken for ours. Returns how many were added. */
 static size_t
@@ -333,6 +362,8 @@ end_rows(struct job *job, struct doubt *d, struct ends *ends_r)
 		for (size_t i = 0; i < batch->count; i++, n++) {
 			const struct ledger_entry *e = &batch->entries[i];
 			uint32_t uid = d->rows[n].uid;
+			if (d->rows[n].known)
+				continue;
 			if (uid != 0) {
 				landed_item(job, e, &d->rows[n], &items[k++]);
 				ends_r->found++;
@@ -470,7 +501,7 @@ take_doubts(struct job *job, const struct work_folder *wf, struct doubt **doubt_
 	if (end > first)
 		*doubt_r = doubt_new(wf, &batches[first], end - first);
 	ledger_batches_free(batches, count);
-	return 0;
+	return *doubt_r != NULL ? mark_known(job, *doubt_r, err) : 0;
 }
 
 static int
@@ -541,7 +572,9 @@ settle_begin(struct job *job, struct err *err)
 		}
 		wf->doubt = doubt_new(wf, &batches[i], end - i);
 		wf->was_in_doubt = true;
-		ret = first_look(job, wf, err);
+		ret = mark_known(job, wf->doubt, err);
+		if (ret == 0)
+			ret = first_look(job, wf, err);
 	}
 	ledger_batches_free(batches, count);
 	return ret;

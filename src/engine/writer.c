@@ -83,9 +83,10 @@ count_results(struct job *job, const struct ledger_item *items, size_t count)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
-/* Closes the batch's intent with the rows of its entries that came to an end. */
+/* Writes the rows of its entries that came to an end; closes the batch's intent with them, or
+ * leaves the rest of it in doubt. */
 static void
-close_batch(struct writer *w, struct batch *batch)
+land(struct writer *w, struct batch *batch, bool close)
 {
 	struct job *job = w->job;
 	struct work_folder *wf = batch->owner;
@@ -105,7 +106,10 @@ close_batch(struct writer *w, struct batch *batch)
 		if (entry->steps == 0)
 			traits |= entry->message->digests.traits;
 	}
-	ledger_result(job->ledger, batch->id, wf->row.id, items, n);
+	if (close)
+		ledger_result(job->ledger, batch->id, wf->row.id, items, n);
+	else
+		ledger_items_put(job->ledger, wf->row.id, items, n);
 	pthread_mutex_lock(&job->lock);
 	if (top > wf->bound)
 		wf->bound = top;
@@ -117,6 +121,12 @@ close_batch(struct writer *w, struct batch *batch)
 	job->landed_bytes += bytes;
 	count_results(job, items, n);
 	free(items);
+}
+
+static void
+close_batch(struct writer *w, struct batch *batch)
+{
+	land(w, batch, true);
 }
 
 static void
@@ -419,9 +429,19 @@ note_uids(struct writer *w, const struct batch *batch, bool told)
 	pthread_mutex_unlock(&w->job->lock);
 }
 
-/* What lies in the folder is to be searched for this batch: not while another lane writes to it,
- * and some messages of that one may be there already. Then the batch is left in doubt, and the next
- * attempt settles it and divides no folder. */
+static bool
+all_stored(const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->entries[i].state != STORE_DONE)
+			return false;
+	return true;
+}
+
+/* What lies in the folder is to be searched for this batch: not once another lane has written to
+ * it, whose messages may be equal and on their way. What was answered has landed, with its UID if
+ * that was told; the rest is left in doubt, and the next attempt settles it and divides no folder.
+ */
 static void
 put_aside(struct writer *w, struct list *list, struct batch **batch)
 {
@@ -432,6 +452,11 @@ put_aside(struct writer *w, struct list *list, struct batch **batch)
 		*batch = NULL;
 		return;
 	}
+	if (all_stored(*batch)) {
+		close_batch(w, *batch);
+		return;
+	}
+	land(w, *batch, false);
 	log_line(w->job->log, LOG_INFO, w->job->name, wf->plan->source_name,
 		"was divided and has to be searched: begun anew, with whole folders");
 	w->job->account->whole_folders = true;
