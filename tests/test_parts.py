@@ -137,6 +137,16 @@ def test_what_was_told_is_not_searched(bench):
         check_equal(rows, [{"state": 1, "n": COUNT}], "rows")
 
 
+@test(timeout=120)
+def test_list_waits_for_all_parts(bench):
+    """What came is held against what is there when the slowest connection has brought its own."""
+    for nth in 10, 12, 14:
+        source = standin(bench, rules=[{
+            "command": "UID FETCH", "args": "*BODY*", "nth": nth, "action": "stall",
+            "seconds": 2}])
+        finish(run_slowly(bench, source, standin(bench, [])))
+
+
 @test(timeout=60)
 def test_folder_cannot_be_scanned(bench):
     """Nobody waits for parts that will never be."""
