@@ -175,7 +175,18 @@ def test_bytes_of_connections(bench):
     check_equal(len(near.recv(800, socket.MSG_WAITALL)), 800)
     (again,) = sockets.connections({port})
     check_equal((again.cookie, again.read), (found.cookie, 2000))
+    near.setblocking(False)
+    sent = 3000
+    try:
+        while True:
+            sent += near.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    (full,) = sockets.connections({port})
+    check(sent <= full.written <= sent + 1, "%d bytes are %d" % (sent, full.written))
     check_equal(sockets.connections({port + 1 if port < 65535 else 1}), [])
+    near.close()  # with bytes that the other side has not taken: the kernel has it a while longer
+    check_equal(sockets.connections({port}), [], "when the program has closed it")
 
 
 @test(timeout=120)

@@ -13,7 +13,7 @@ SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST_DUMP = 0x301
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 INET_DIAG_INFO = 2  # an attribute: struct tcp_info
-STATES = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8  # established, or shut by one side
+STATES = 1 << 1 | 1 << 8  # established, or shut by the other side: those that a program still has
 
 HEADER = struct.Struct("=IHHII")
 REQUEST = struct.Struct("=BBBBI48x")  # family, protocol, attributes, states, and of any address
