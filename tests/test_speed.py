@@ -207,7 +207,8 @@ def test_a_copy_in_tenths(bench):
         check(run.tenths, "%s: %r" % (name, run))
         for what, whole in ("wall", run.wall), ("cpu", run.cpu):
             parts = run.tenths[what] + [run.tenths[end][what] for end in ("before", "after")]
-            check(min(parts) >= 0 and abs(sum(parts) - whole) < 0.05, "%s: %r" % (what, run))
+            # Only what a busy machine puts between two looks at the clock is no tenth's.
+            check(min(parts) >= 0 and abs(sum(parts) - whole) < 0.5, "%s: %r" % (what, run))
         # A tenth of the mail takes the line 0.2 s, of which a burst may save a little.
         check(min(run.tenths["wall"][1:9]) > 0.1, "%s: %r" % (name, run))
         target.wipe("u1")
