@@ -27,7 +27,14 @@ soak: mailhaul bench-tools check-TESTS
 # What the benchmarks need beside servers; the tests try them, too. They use nothing of src/, so that
 # they stay a yardstick of their own.
 BENCH_TOOLS = tests/bench/pump tests/bench/relay
-tests_bench_pump_SOURCES = tests/bench/pump.c tests/bench/session.c tests/bench/session.h
+tests_bench_pump_SOURCES = \
+	tests/bench/pump.c tests/bench/pump.h \
+	tests/bench/pump_fetch.c tests/bench/pump_fetch.h \
+	tests/bench/pump_options.c \
+	tests/bench/pump_queue.c tests/bench/pump_queue.h \
+	tests/bench/pump_reader.c \
+	tests/bench/pump_writer.c \
+	tests/bench/session.c tests/bench/session.h
 tests_bench_pump_LDADD = $(SSL_LIBS)
 tests_bench_relay_SOURCES = tests/bench/relay.c
 bench-tools: $(BENCH_TOOLS)

@@ -2,13 +2,15 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
-from bench import corpora, programs, results
-from lib.bench import Failure
+from bench import corpora, programs, results, sockets, tenths
+from lib.bench import Failure, wait_for
 from lib.imap import Client
 from lib.testing import check, check_equal, check_in, check_raises, test
+from servers.dovecot import Dovecot
 
 SPEED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bench", "speed")
 
@@ -98,6 +100,118 @@ def test_demands_are_those_of_the_rounds(bench):
     about["options"]["tls"] = True
     found = {d.what: met for d, *_, met in results.answers(rows, about)}
     check_equal(found, {results.PUMP: True, "memory, MiB": True}, "with TLS")
+
+
+def told_in_tenths(cpu, wall):
+    return programs.Run(10, 10, 2, 20000, {"cpu": cpu, "wall": wall})
+
+
+@test()
+def test_demands_on_large_mail(bench):
+    """What grows with a folder, what a second pass of a million costs, what is left without
+    extensions: each has its limit."""
+    flat = [1.0] * 10
+    rows = [results.Row("H", 300000, 180e6, 0, "mailhaul", "copy", [
+                told_in_tenths([1.0] * 9 + [last], [1.0] * 9 + [1.5]) for last in (1.0, 1.2, 1.3)]),
+            results.Row("H", 300000, 180e6, 0, "pump1", "copy", [
+                told_in_tenths(flat, [1.0] * 9 + [2.0]) for _ in range(3)]),
+            row("mailhaul", 0, "copy", 5, corpus="T"),
+            row("mailhaul", 0, "again", 2.5, corpus="UT")]
+    about = {"options": {"disk": None, "strip": None, "target_store": "mdbox", "tls": False}}
+    found = {(d.what, corpus): (round(figure, 3), met)
+             for d, corpus, _, figure, met in results.answers(rows, about)}
+    check_equal(found, {
+        ("CPU of the last tenth / of the first", "H"): (1.2, False),
+        ("the same of wall time / that of the pump", "H"): (0.75, True),
+        ("memory, H's / T's", "H"): (1.0, True), ("seconds, nothing new", "UT"): (2.5, False),
+        ("memory, MiB", "H"): (19.531, True), ("memory, MiB", "T"): (19.531, True),
+        ("memory, MiB", "UT"): (19.531, True)}, "plain")
+    about["options"]["strip"] = ["MULTIAPPEND"]
+    rows = [row("mailhaul", 20, "copy", 2, 2), row("mbsync", 20, "copy", 1.9, 1.9)]
+    found = {d.what: met for d, *_, met in results.answers(rows, about)}
+    check_equal(found, {results.MBSYNC: False, "memory, MiB": True}, "without extensions")
+
+
+@test()
+def test_tenths_are_those_of_the_copy(bench):
+    """Time and processor time go to the tenth in which they were spent; what was before the first
+    message and after the last stands apart."""
+    def samples(cpu_of):
+        """10 s of waiting, 100 s of copying with the target 2 s behind, 5 s of more to read."""
+        for at in range(116):
+            yield tenths.Sample(at, cpu_of(at), 1000 + at, 100000 * min(max(0, at - 9), 105),
+                                50000 * min(max(0, at - 11), 99))
+    found = tenths.tenths(list(samples(lambda at: at / 2)))
+    check(all(9 <= s <= 11.1 for s in found["wall"]), found["wall"])
+    check(all(abs(c - w / 2) < 0.01 for c, w in zip(found["cpu"], found["wall"])), found["cpu"])
+    check(9 <= found["before"]["wall"] <= 10, found["before"])
+    check_equal(found["after"], {"wall": 5, "cpu": 2.5, "peak_kb": 1115})
+    check(1015 <= found["peak_kb"][0] <= 1025, found["peak_kb"])
+    check_equal(round(sum(found["wall"]) + sum(found[end]["wall"] for end in (
+        "before", "after")), 6), 115)
+    slower = tenths.tenths(list(samples(lambda at: at / 2 + max(0, at - 99))))
+    check(max(c / w for c, w in zip(slower["cpu"][:8], slower["wall"])) < 0.51, slower["cpu"])
+    check(slower["cpu"][9] / slower["wall"][9] > 1.4, slower["cpu"])
+    few = list(samples(lambda at: at))[::20]
+    check_equal(tenths.tenths(few), None, "of a few samples")
+    check_equal(tenths.tenths([s._replace(written=0) for s in few]), None, "of no copy")
+
+
+@test()
+def test_bytes_of_connections(bench):
+    """What the program at the client's end has read and written, and nothing of what waits."""
+    listener = bench.add(socket.create_server(("127.0.0.1", 0)))
+    port = listener.getsockname()[1]
+    near = bench.add(socket.create_connection(("127.0.0.1", port), 30))
+    far, _ = listener.accept()
+    bench.add(far)
+    near.sendall(b"x" * 3000)
+    far.sendall(b"y" * 2000)
+    check_equal(len(near.recv(1200, socket.MSG_WAITALL)), 1200)
+    (found,) = sockets.connections({port})
+    check_equal(found.port, port)
+    check_equal(found.read, 1200)
+    check(3000 <= found.written <= 3001, found)  # the kernel counts the SYN, too
+    check_equal(len(near.recv(800, socket.MSG_WAITALL)), 800)
+    (again,) = sockets.connections({port})
+    check_equal((again.cookie, again.read), (found.cookie, 2000))
+    near.setblocking(False)
+    sent = 3000
+    try:
+        while True:
+            sent += near.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    (full,) = sockets.connections({port})
+    check(sent <= full.written <= sent + 1, "%d bytes are %d" % (sent, full.written))
+    check_equal(sockets.connections({port + 1 if port < 65535 else 1}), [])
+    near.close()  # with bytes that the other side has not taken: the kernel has it a while longer
+    check_equal(sockets.connections({port}), [], "when the program has closed it")
+
+
+@test(timeout=120)
+def test_a_copy_in_tenths(bench):
+    """Of real copies over a line of 10 MB/s: as long as they took, and evenly."""
+    corpus = corpora.Corpus("S", 1000, 20e6, 1, 0.2)
+    source = corpora.Source(bench, corpus, bench.subdir("a"))
+    target = Dovecot(bench, corpus.passwords(), name="target")
+    relay = bench.spawn([programs.tool("relay"), "--target", "127.0.0.1:%d" % source.server.port,
+                         "--delay-ms", "1", "--rate", "10000000"], "relay")
+    wait_for(lambda: "\n" in relay.output(), 30, "the relay's port")
+    setting = programs.Setting(bench, corpus, programs.Side(source.server, int(
+        relay.output().split()[1])), programs.Side(target), target, False, tenths=True)
+    for name in "pump1", "mailhaul":
+        program = programs.make(name, setting)
+        program.fresh()
+        run = program.go()
+        check(run.tenths, "%s: %r" % (name, run))
+        for what, whole in ("wall", run.wall), ("cpu", run.cpu):
+            parts = run.tenths[what] + [run.tenths[end][what] for end in ("before", "after")]
+            # Only what a busy machine puts between two looks at the clock is no tenth's.
+            check(min(parts) >= 0 and abs(sum(parts) - whole) < 0.5, "%s: %r" % (what, run))
+        # A tenth of the mail takes the line 0.2 s, of which a burst may save a little.
+        check(min(run.tenths["wall"][1:9]) > 0.1, "%s: %r" % (name, run))
+        target.wipe("u1")
 
 
 @test(timeout=240, alone=True)

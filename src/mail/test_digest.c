@@ -33,96 +33,98 @@ digest(const char *bytes, size_t len, size_t piece, struct digests *digests_r)
 #define NO_FIELD (TRAIT_NO_HEADER | TRAIT_BAD_HEADER)
 #define BYTES(s) s, sizeof(s) - 1
 
+static const struct canonical_case {
+	const char *message;
+	size_t len;
+	const char *canonical;
+	size_t canonical_len;
+	unsigned traits;
+} canonical_cases[] = {
+	{ BYTES(""), BYTES(""), TRAIT_EMPTY },
+	{ BYTES("A: b\r\n\r\nx\r\n"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
+	{ BYTES("A: b\n\nx\n"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_LF },
+	{ BYTES("A: b\r\rx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
+	{ BYTES("A: b\r\n\r\nx"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
+	{ BYTES("A: b\r\n\r\nx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
+	{ BYTES("A: b"), BYTES("A: b\r\n"), TRAIT_BAD_HEADER },
+	{ BYTES("A: b\r\n\r\na\r\r\nb\r\n"), BYTES("A: b\r\n\r\na\r\nb\r\n"), TRAIT_BARE_CR },
+	{ BYTES("A: b\r\n\r\n\n\r\n\r"), BYTES("A: b\r\n\r\n\r\n\r\n\r\n"),
+		TRAIT_BARE_LF | TRAIT_BARE_CR },
+	{ BYTES("A: b\r\n\r\na\0b\0\0c\0\r\n"),
+		BYTES("A: b\r\n\r\na\x80"
+		      "b\x80\x80"
+		      "c\x80\r\n"),
+		TRAIT_NUL },
+	{ BYTES("A: \0\r\n\r\n"), BYTES("A: \x80\r\n\r\n"), TRAIT_NUL | TRAIT_8BIT_HEADER },
+	{ BYTES("A\0: b\r\n\r\n"), BYTES("A\x80: b\r\n\r\n"),
+		TRAIT_NUL | TRAIT_8BIT_HEADER | TRAIT_NO_HEADER },
+	{ BYTES("A: \xc3\xa4\r\n\r\n"), BYTES("A: \xc3\xa4\r\n\r\n"), TRAIT_8BIT_HEADER },
+	{ BYTES("A: a\r\n\r\n\xc3\xa4"), BYTES("A: a\r\n\r\n\xc3\xa4\r\n"), 0 },
+	/* Fields that servers add, folded ones with them, only in the header. */
+	{ BYTES("A: b\r\nStatus: RO\r\n\r\nStatus: RO\r\n"), BYTES("A: b\r\n\r\nStatus: RO\r\n"),
+		0 },
+	{ BYTES("X-UID: 7\r\nA: b\r\n\r\n"), BYTES("A: b\r\n\r\n"), 0 },
+	{ BYTES("x-keywords: a\r\n b\r\n\tc\r\nA: b\r\n d\r\n\r\n"), BYTES("A: b\r\n d\r\n\r\n"),
+		0 },
+	{ BYTES("A: b\nX-IMAPBASE: 1 2\n c\nB: c\n"), BYTES("A: b\r\nB: c\r\n"), TRAIT_BARE_LF },
+	{ BYTES("X-Status: \r\nX-UIDL: \r\nX-IMAP: \r\nContent-Length: 1\r\n"
+		"Lines: 3\r\nX-Keywords:\r\n\r\n"),
+		BYTES("\r\n"), 0 },
+	{ BYTES("A: b\r\nStatus: \xff\0"), BYTES("A: b\r\n"),
+		TRAIT_NUL | TRAIT_8BIT_HEADER | TRAIT_BAD_HEADER },
+	{ BYTES("Status: RO"), BYTES(""), TRAIT_BAD_HEADER },
+	{ BYTES("Status"), BYTES("Status\r\n"), TRAIT_NO_HEADER | TRAIT_BAD_HEADER },
+	{ BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"),
+		BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"), 0 },
+	{ BYTES("Content-Length-Of-Something-Else: a\r\n"),
+		BYTES("Content-Length-Of-Something-Else: a\r\n"), 0 },
+	{ BYTES("A: b\r\n Status: x\r\n"), BYTES("A: b\r\n Status: x\r\n"), 0 },
+	{ BYTES("A: b\r\n \r\nStatus: x\r\n"), BYTES("A: b\r\n \r\n"), 0 },
+	/* No header at all. */
+	{ BYTES("\r\nx"), BYTES("\r\nx\r\n"), TRAIT_NO_HEADER },
+	{ BYTES("hello\r\n"), BYTES("hello\r\n"), NO_FIELD },
+	{ BYTES("hello"), BYTES("hello\r\n"), NO_FIELD },
+	{ BYTES(": x\r\n"), BYTES(": x\r\n"), TRAIT_NO_HEADER },
+	{ BYTES(" A: x\r\n"), BYTES(" A: x\r\n"), TRAIT_NO_HEADER },
+	{ BYTES("From joe Mon Jan 1\r\n"), BYTES("From joe Mon Jan 1\r\n"), NO_FIELD },
+	{ BYTES("From joe Mon 1:1\r\n"), BYTES("From joe Mon 1:1\r\n"), TRAIT_NO_HEADER },
+	{ BYTES("A : x\r\n"), BYTES("A : x\r\n"), 0 },
+	{ BYTES("A\r\n"), BYTES("A\r\n"), NO_FIELD },
+	/* A header that is none further down. */
+	{ BYTES("A: x\r\nB\r\nC: y\r\n\r\nD\r\n"), BYTES("A: x\r\nB\r\nC: y\r\n\r\nD\r\n"),
+		TRAIT_BAD_HEADER },
+	{ BYTES("A: x\r\n B\r\n\tC\r\n\r\n"), BYTES("A: x\r\n B\r\n\tC\r\n\r\n"), 0 },
+	{ BYTES("A:\r\n B\r\nC"), BYTES("A:\r\n B\r\nC\r\n"), TRAIT_BAD_HEADER },
+	{ BYTES("A: x\r\n\r\nB"), BYTES("A: x\r\n\r\nB\r\n"), 0 },
+};
+
+/* In pieces of any size it comes to the same. */
+static void
+check_canonical(const struct canonical_case *c)
+{
+	unsigned char exact[DIGEST_SIZE], canonical[DIGEST_SIZE];
+
+	sha256(c->message, c->len, exact);
+	sha256(c->canonical, c->canonical_len, canonical);
+	for (size_t piece = 1; piece <= c->len + 1; piece++) {
+		struct digests got;
+
+		digest(c->message, c->len, piece, &got);
+		if (memcmp(got.canonical, canonical, DIGEST_SIZE) != 0)
+			printf("case %zu, pieces of %zu\n", (size_t)(c - canonical_cases), piece);
+		CHECK_MEM(got.exact, exact, DIGEST_SIZE);
+		CHECK_MEM(got.canonical, canonical, DIGEST_SIZE);
+		CHECK_MEM(got.head, exact, DIGEST_SIZE);
+		CHECK_INT(got.traits, c->traits);
+		CHECK_INT(got.bytes, c->len);
+	}
+}
+
 static void
 test_canonical(void)
 {
-	static const struct {
-		const char *message;
-		size_t len;
-		const char *canonical;
-		size_t canonical_len;
-		unsigned traits;
-	} cases[] = {
-		{ BYTES(""), BYTES(""), TRAIT_EMPTY },
-		{ BYTES("A: b\r\n\r\nx\r\n"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
-		{ BYTES("A: b\n\nx\n"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_LF },
-		{ BYTES("A: b\r\rx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
-		{ BYTES("A: b\r\n\r\nx"), BYTES("A: b\r\n\r\nx\r\n"), 0 },
-		{ BYTES("A: b\r\n\r\nx\r"), BYTES("A: b\r\n\r\nx\r\n"), TRAIT_BARE_CR },
-		{ BYTES("A: b"), BYTES("A: b\r\n"), TRAIT_BAD_HEADER },
-		{ BYTES("A: b\r\n\r\na\r\r\nb\r\n"), BYTES("A: b\r\n\r\na\r\nb\r\n"),
-			TRAIT_BARE_CR },
-		{ BYTES("A: b\r\n\r\n\n\r\n\r"), BYTES("A: b\r\n\r\n\r\n\r\n\r\n"),
-			TRAIT_BARE_LF | TRAIT_BARE_CR },
-		{ BYTES("A: b\r\n\r\na\0b\0\0c\0\r\n"),
-			BYTES("A: b\r\n\r\na\x80"
-			      "b\x80\x80"
-			      "c\x80\r\n"),
-			TRAIT_NUL },
-		{ BYTES("A: \0\r\n\r\n"), BYTES("A: \x80\r\n\r\n"), TRAIT_NUL | TRAIT_8BIT_HEADER },
-		{ BYTES("A\0: b\r\n\r\n"), BYTES("A\x80: b\r\n\r\n"),
-			TRAIT_NUL | TRAIT_8BIT_HEADER | TRAIT_NO_HEADER },
-		{ BYTES("A: \xc3\xa4\r\n\r\n"), BYTES("A: \xc3\xa4\r\n\r\n"), TRAIT_8BIT_HEADER },
-		{ BYTES("A: a\r\n\r\n\xc3\xa4"), BYTES("A: a\r\n\r\n\xc3\xa4\r\n"), 0 },
-		/* Fields that servers add, folded ones with them, only in the header. */
-		{ BYTES("A: b\r\nStatus: RO\r\n\r\nStatus: RO\r\n"),
-			BYTES("A: b\r\n\r\nStatus: RO\r\n"), 0 },
-		{ BYTES("X-UID: 7\r\nA: b\r\n\r\n"), BYTES("A: b\r\n\r\n"), 0 },
-		{ BYTES("x-keywords: a\r\n b\r\n\tc\r\nA: b\r\n d\r\n\r\n"),
-			BYTES("A: b\r\n d\r\n\r\n"), 0 },
-		{ BYTES("A: b\nX-IMAPBASE: 1 2\n c\nB: c\n"), BYTES("A: b\r\nB: c\r\n"),
-			TRAIT_BARE_LF },
-		{ BYTES("X-Status: \r\nX-UIDL: \r\nX-IMAP: \r\nContent-Length: 1\r\n"
-			"Lines: 3\r\nX-Keywords:\r\n\r\n"),
-			BYTES("\r\n"), 0 },
-		{ BYTES("A: b\r\nStatus: \xff\0"), BYTES("A: b\r\n"),
-			TRAIT_NUL | TRAIT_8BIT_HEADER | TRAIT_BAD_HEADER },
-		{ BYTES("Status: RO"), BYTES(""), TRAIT_BAD_HEADER },
-		{ BYTES("Status"), BYTES("Status\r\n"), TRAIT_NO_HEADER | TRAIT_BAD_HEADER },
-		{ BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"),
-			BYTES("Statusx: a\r\nX-Statu: b\r\nStatus : c\r\nContent-Length2: d\r\n"),
-			0 },
-		{ BYTES("Content-Length-Of-Something-Else: a\r\n"),
-			BYTES("Content-Length-Of-Something-Else: a\r\n"), 0 },
-		{ BYTES("A: b\r\n Status: x\r\n"), BYTES("A: b\r\n Status: x\r\n"), 0 },
-		{ BYTES("A: b\r\n \r\nStatus: x\r\n"), BYTES("A: b\r\n \r\n"), 0 },
-		/* No header at all. */
-		{ BYTES("\r\nx"), BYTES("\r\nx\r\n"), TRAIT_NO_HEADER },
-		{ BYTES("hello\r\n"), BYTES("hello\r\n"), NO_FIELD },
-		{ BYTES("hello"), BYTES("hello\r\n"), NO_FIELD },
-		{ BYTES(": x\r\n"), BYTES(": x\r\n"), TRAIT_NO_HEADER },
-		{ BYTES(" A: x\r\n"), BYTES(" A: x\r\n"), TRAIT_NO_HEADER },
-		{ BYTES("From joe Mon Jan 1\r\n"), BYTES("From joe Mon Jan 1\r\n"), NO_FIELD },
-		{ BYTES("From joe Mon 1:1\r\n"), BYTES("From joe Mon 1:1\r\n"), TRAIT_NO_HEADER },
-		{ BYTES("A : x\r\n"), BYTES("A : x\r\n"), 0 },
-		{ BYTES("A\r\n"), BYTES("A\r\n"), NO_FIELD },
-		/* A header that is none further down. */
-		{ BYTES("A: x\r\nB\r\nC: y\r\n\r\nD\r\n"), BYTES("A: x\r\nB\r\nC: y\r\n\r\nD\r\n"),
-			TRAIT_BAD_HEADER },
-		{ BYTES("A: x\r\n B\r\n\tC\r\n\r\n"), BYTES("A: x\r\n B\r\n\tC\r\n\r\n"), 0 },
-		{ BYTES("A:\r\n B\r\nC"), BYTES("A:\r\n B\r\nC\r\n"), TRAIT_BAD_HEADER },
-		{ BYTES("A: x\r\n\r\nB"), BYTES("A: x\r\n\r\nB\r\n"), 0 },
-	};
-	size_t i, piece;
-
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		unsigned char exact[DIGEST_SIZE], canonical[DIGEST_SIZE];
-
-		sha256(cases[i].message, cases[i].len, exact);
-		sha256(cases[i].canonical, cases[i].canonical_len, canonical);
-		for (piece = 1; piece <= cases[i].len + 1; piece++) {
-			struct digests got;
-
-			digest(cases[i].message, cases[i].len, piece, &got);
-			if (memcmp(got.canonical, canonical, DIGEST_SIZE) != 0)
-				printf("case %zu, pieces of %zu\n", i, piece);
-			CHECK_MEM(got.exact, exact, DIGEST_SIZE);
-			CHECK_MEM(got.canonical, canonical, DIGEST_SIZE);
-			CHECK_MEM(got.head, exact, DIGEST_SIZE);
-			CHECK_INT(got.traits, cases[i].traits);
-			CHECK_INT(got.bytes, cases[i].len);
-		}
-	}
+	for (size_t i = 0; i < sizeof(canonical_cases) / sizeof(canonical_cases[0]); i++)
+		check_canonical(&canonical_cases[i]);
 }
 
 static const char sample[] = "X-UID: 17\r\nReceived: from a\r\n by b; Mon, 1 Jan 2024\n"

@@ -8,14 +8,16 @@ import threading
 import time
 from collections import namedtuple
 
+from bench.tenths import Watch
 from lib.bench import Failure, tail
 from lib.haul import Haul
 from lib.testing import need_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # wall: from the start of the first process to the end of the last; seconds: what a pump says it
-# took, else the wall; cpu: user and system of all processes; peak: their high-water marks' sum
-Run = namedtuple("Run", "wall seconds cpu peak_kb")
+# took, else the wall; cpu: user and system of all processes; peak: their high-water marks' sum;
+# tenths: of a copy that was watched (Watch.stop())
+Run = namedtuple("Run", "wall seconds cpu peak_kb tenths", defaults=[None])
 WATCH_SECONDS = 0.02
 DOVEADM_FEATURES = "rfc822.size fetch-headers fetch-bodystructure"
 
@@ -43,8 +45,9 @@ def watch_memory(children, peaks, ended):
         ended.wait(WATCH_SECONDS)
 
 
-def run_all(commands, envs, log):
-    """Runs them side by side, each with its environment; (Run, their outputs)."""
+def run_all(commands, envs, log, watched=None):
+    """Runs them side by side, each with its environment; (Run, their outputs). watched: the ports
+    of source and target, for a copy to be told in tenths."""
     outputs = ["%s.%d" % (log, n) for n in range(len(commands))]
     files = [open(path, "wb") for path in outputs]
     peaks, ended, cpu, children = {}, threading.Event(), 0.0, []
@@ -55,6 +58,7 @@ def run_all(commands, envs, log):
                                              stderr=err, env=env))
         watcher = threading.Thread(target=watch_memory, args=(children, peaks, ended), daemon=True)
         watcher.start()
+        watch = Watch(children, peaks, *watched) if watched else None
         try:
             for child in children:
                 _, status, usage = os.wait4(child.pid, 0)
@@ -62,6 +66,7 @@ def run_all(commands, envs, log):
                 cpu += usage.ru_utime + usage.ru_stime
             wall = time.monotonic() - began
         finally:
+            told = watch.stop(cpu) if watch else None
             ended.set()
             for child in children:
                 if child.returncode is None:
@@ -77,15 +82,17 @@ def run_all(commands, envs, log):
     for path in outputs:
         with open(path, errors="replace") as f:
             texts.append(f.read())
-    return Run(wall, wall, cpu, sum(peaks.values())), texts
+    return Run(wall, wall, cpu, sum(peaks.values()), told), texts
 
 
 class Setting:
-    """Where the programs work: two Sides, the target's server, mailboxes, whether with TLS."""
+    """Where the programs work: two Sides, the target's server, mailboxes, whether with TLS, and
+    whether copies are told in tenths."""
 
-    def __init__(self, bench, corpus, source, target, server, tls):
+    def __init__(self, bench, corpus, source, target, server, tls, tenths=False):
         self.bench, self.corpus, self.source, self.target = bench, corpus, source, target
         self.server, self.tls, self.people = server, tls, corpus.passwords()
+        self.tenths = tenths
 
 
 class Side:
@@ -126,6 +133,11 @@ class Program:
     def host(self, side):
         return "localhost" if self.setting.tls else side.host
 
+    def run_all(self, commands, envs):
+        setting = self.setting
+        return run_all(commands, envs, self.log, [self.port(side) for side in (
+            setting.source, setting.target)] if setting.tenths else None)
+
 
 class Mailhaul(Program):
     again = True
@@ -140,8 +152,8 @@ class Mailhaul(Program):
         self.haul.reset()
 
     def go(self):
-        return run_all([[self.haul.binary, "run", self.haul.profile]], [self.haul.environment()],
-                       self.log)[0]
+        return self.run_all([[self.haul.binary, "run", self.haul.profile]],
+                            [self.haul.environment()])[0]
 
 
 class Mbsync(Program):
@@ -194,8 +206,8 @@ SyncState {state}/{user}/
             os.makedirs(os.path.join(self.state, user))
 
     def go(self):
-        return run_all([[self.program, "-q", "-c", self.config, user]
-                        for user in self.setting.people], self.environments(), self.log)[0]
+        return self.run_all([[self.program, "-q", "-c", self.config, user]
+                             for user in self.setting.people], self.environments())[0]
 
 
 class Doveadm(Program):
@@ -221,8 +233,8 @@ class Doveadm(Program):
         return words + ["backup", "-R", "-u", user, "imapc:"]
 
     def go(self):
-        return run_all([self.command(*pair) for pair in self.setting.people.items()],
-                       self.environments(), self.log)[0]
+        return self.run_all([self.command(*pair) for pair in self.setting.people.items()],
+                            self.environments())[0]
 
 
 class Pump(Program):
@@ -243,11 +255,12 @@ class Pump(Program):
                 str(self.pairs), "--mode", self.mode] + ["--tls"] * self.setting.tls
 
     def go(self):
-        run, texts = run_all([self.command(user) for user in self.setting.people],
-                             [dict(os.environ, PUMP_PASSWORD=password)
-                              for password in self.setting.people.values()], self.log)
+        run, texts = self.run_all([self.command(user) for user in self.setting.people],
+                                  [dict(os.environ, PUMP_PASSWORD=password)
+                                   for password in self.setting.people.values()])
         told = [json.loads(text.splitlines()[-1]) for text in texts]
-        return run._replace(seconds=max(t["seconds"] for t in told),
+        return run._replace(seconds=max(t["seconds"] for t in told), tenths=run.tenths
+                            if self.mode == "copy" else None,
                             peak_kb=sum(t["peak_kb"] for t in told))
 
 

@@ -89,12 +89,44 @@ def peak_mib(measured, corpus, rtt):
     return max(found) / 1024 if found else None
 
 
+def memory_growth(measured, corpus, rtt):
+    """Beside T, which is the same mail, a fifth of it."""
+    fifth, whole = peak_mib(measured, "T", rtt), peak_mib(measured, corpus, rtt)
+    return whole / fifth if fifth and whole else None
+
+
+def growths(measured, corpus, rtt, program, what):
+    """What the last tenth took, divided by what the first did, of each round."""
+    row = measured.rows.get((corpus, rtt, program, "copy"))
+    return [run.tenths[what][-1] / run.tenths[what][0] for run in row.runs if run.tenths] \
+        if row else []
+
+
+def cpu_growth(measured, corpus, rtt):
+    found = growths(measured, corpus, rtt, "mailhaul", "cpu")
+    return median(found) if found else None
+
+
+def wall_growth(measured, corpus, rtt):
+    """Beside that of the pump, since servers grow slower, too."""
+    pump = measured.best(corpus, rtt, PUMPS)
+    found = [a / b for a, b in zip(growths(measured, corpus, rtt, "mailhaul", "wall"),
+                                   growths(measured, corpus, rtt, pump, "wall"))]
+    return median(found) if found else None
+
+
+def seconds_again(measured, corpus, rtt):
+    times = measured.times(corpus, rtt, "mailhaul", "again")
+    return median(times) if times else None
+
+
 PUMP, MBSYNC, DOVEADM, FLOOR = ("the best pump's time / mailhaul's", "mbsync's time / mailhaul's",
                                 "doveadm backup's time / mailhaul's", "the slower side alone")
 AGAIN = ", nothing new"
 OURS_TO_FLOOR = "mailhaul's time / " + FLOOR
 PUMP_TO_FLOOR = "the best pump's time / " + FLOOR
-COPIES = ("S", "M", "T", "H", "UM", "UT")  # of one mailbox
+COPIES = ("S", "M", "T", "H")  # of one mailbox
+SECOND = ("UM", "UT")  # passes over one that was copied
 MANY_FOLDERS = ("S", "M", "UM")  # where a round trip or several for each of them would cost
 DEMANDS = (
     Demand(PUMP, "SM", (0,), ("plain",), beside(PUMPS), True, 0.7),
@@ -108,15 +140,22 @@ DEMANDS = (
     Demand(PUMP, "L", (0,), ("plain",), beside(PUMPS), True, 0.75),
     Demand(PUMP, "L", (20, 50), ("plain",), beside(PUMPS), True, 0.9),
     Demand(PUMP, "SM", None, ("tls",), beside(PUMPS), True, 0.8),
-    Demand("round trips" + AGAIN, COPIES, (50,), ("plain",), round_trips, False, 12),
+    Demand("round trips" + AGAIN, COPIES + SECOND, (20, 50), ("plain",), round_trips, False, 12),
     Demand(MBSYNC + AGAIN, MANY_FOLDERS, (20,), ("plain",), beside(["mbsync"], "again"), True, 5),
+    Demand("seconds" + AGAIN, SECOND, None, ("plain",), seconds_again, False, 2),
     Demand(PUMP_TO_FLOOR, "M", (0,), ("plain",), over_floor(PUMPS), False, 1.4),
     Demand(PUMP_TO_FLOOR, "S", (0,), ("plain",), over_floor(PUMPS), False, 1.8),
     Demand(PUMP_TO_FLOOR, "SM", (50,), ("plain",), over_floor(PUMPS), False, 3.2),
     Demand(MBSYNC, "M", (0,), ("disk mdbox",), beside(["mbsync"]), True, 10),
     Demand(MBSYNC, "M", (0,), ("disk maildir",), beside(["mbsync"]), True, 2),
+    Demand(MBSYNC, COPIES + ("L",), None, ("strip",), beside(["mbsync"]), True, 1),
     Demand("CPU, microseconds a message", "M", (0,), ("plain",), cpu_us, False, 25),
+    Demand("CPU of the last tenth / of the first", "H", (0,), ("plain",), cpu_growth, False, 1.1),
+    Demand("the same of wall time / that of the pump", "H", (0,), ("plain",), wall_growth, False,
+           1),
+    Demand("memory, H's / T's", "H", None, None, memory_growth, False, 1.1),
     Demand("memory, MiB", COPIES, None, None, peak_mib, False, 32),
+    Demand("memory, MiB", SECOND, None, None, peak_mib, False, 48),
     Demand("memory, MiB", "L", None, None, peak_mib, False, 64),
 )
 
@@ -192,6 +231,7 @@ def show(rows, notes, about):
     for row in sorted(rows, key=lambda r: (place(r.corpus), r.rtt, r.which == "again")):
         print(line(row, measured))
     show_trips(measured)
+    show_tenths(rows)
     found = answers(rows, about)
     for demand, corpus, rtt, figure, met in found:
         print("%-8s %-2s %3g ms  %-45s %8.2f  (%s %g)" % (
@@ -209,6 +249,28 @@ def show_trips(measured):
         if trips is not None:
             print("%s, %s: a second pass takes %.1f round trips (from %g ms)" % (
                 corpus, program, trips, rtt))
+
+
+TENTHS = (  # what, the unit it is shown in, what it is in that unit
+    ("cpu", "us/msg", lambda row, seconds: seconds / row.count * 1e7),
+    ("wall", "msg/ms", lambda row, seconds: row.count / seconds / 1e4),
+    ("peak_kb", "MB", lambda row, kb: kb / 1024))
+
+
+def show_tenths(rows):
+    """Three lines for each program. Before the first tenth and after the last: seconds, and MB."""
+    told = [(row, [run.tenths for run in row.runs if run.tenths]) for row in rows]
+    if any(tenths for _, tenths in told):
+        print("mail  rtt ms program  tenth " + "".join("%6d" % n for n in range(1, 11)) +
+              "  last/1st  before   after")
+    for row, tenths in told:
+        for what, unit, figure in TENTHS if tenths else ():
+            each = [figure(row, median(t[what][n] for t in tenths)) for n in range(10)]
+            ends = [median(t[end][what] for t in tenths) / (1024 if what == "peak_kb" else 1)
+                    for end in ("before", "after")]
+            print("%-5s %6g %-8s %-6s%s %9.2f %7.3f %7.3f" % (
+                row.corpus, row.rtt, row.program, unit, "".join("%6.1f" % f for f in each),
+                median(t[what][-1] / t[what][0] for t in tenths), *ends))
 
 
 def first_line(*command):
