@@ -173,8 +173,7 @@ keep_body(struct session *s, struct fetch_body *body, uint64_t bytes, bool keep,
 	int ret;
 
 	if (keep) {
-		body->spool = spool_new(s->env.pool);
-		spool_set_total(body->spool, bytes);
+		body->spool = spool_new_sized(s->env.pool, &s->slab, bytes);
 		room = bytes <= SPOOL_ROOM_MAX ? spool_room(body->spool, (size_t)bytes) : NULL;
 	}
 	do {

@@ -159,6 +159,7 @@ struct session {
 	struct transport io;
 	struct wire wire;
 	struct str trace;          /* of the response being read */
+	struct spool_slab *slab;   /* of kept bodies */
 	struct digester *digester; /* for one body after the other; NULL until it is needed */
 
 	/* Once dead, every call gives dead_err. */
