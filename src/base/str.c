@@ -111,6 +111,19 @@ str_addc(struct str *s, char c)
 }
 
 int
+str_addu(struct str *s, unsigned long long value)
+{
+	char digits[20]; /* of 2^64 - 1 */
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	return str_add(s, digits + at, sizeof(digits) - at);
+}
+
+int
 str_addf(struct str *s, const char *fmt, ...)
 {
 	va_list ap;
