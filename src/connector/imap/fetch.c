@@ -180,9 +180,7 @@ fetch_list(struct session *s, uint32_t uid)
 		if (op->what != FETCH_UIDS || !takes_answers(s, op) ||
 			!uidset_has(&op->asked, uid) || uidset_has(&op->seen, uid))
 			continue;
-		message = xcalloc(1, sizeof(*message));
-		message->item = item_new(uid);
-		message->item->received = ITEM_DATE_NONE;
+		message = message_new(uid);
 		fetch_give(op, &message);
 		s->progress = true;
 		return;

@@ -213,10 +213,10 @@ keep_string(struct session *s, struct fetch_body *body, const struct wire_token 
 static struct message *
 make_message(struct fetch_body *body)
 {
-	struct message *message = xcalloc(1, sizeof(*message));
+	struct message *message = message_new(0);
 
-	message->item = body->item;
-	body->item = NULL;
+	*message->item = *body->item;
+	body->item->keywords = NULL; /* taken */
 	message->body_bytes = body->body_bytes;
 	message->digests = body->digests;
 	message->body = body->spool != NULL ? spool_ref(body->spool) : NULL;
@@ -254,7 +254,6 @@ start_ring(struct session *s, struct fetch_body *body, struct fetch_op *op, stru
 	body->given = true;
 	s->progress = true;
 	message = make_message(body);
-	body->item = item_new(message->item->uid);
 	fetch_give(op, &message);
 	return 0;
 }
