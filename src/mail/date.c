@@ -48,7 +48,8 @@ month_by_name(const char *word, size_t len)
 	int i;
 
 	for (i = 0; i < 12; i++)
-		if (len >= 3 && len <= strlen(months[i]) && text_ieqn(word, months[i], len))
+		if (len >= 3 && text_ieqn(word, months[i], 3) && len <= strlen(months[i]) &&
+			text_ieqn(word + 3, months[i] + 3, len - 3))
 			return i + 1;
 	return 0;
 }

@@ -281,13 +281,13 @@ canon_add(struct digester *d, const void *bytes, size_t len)
 	d->canon_len += len;
 }
 
-/* The same with NULs as 0x80. */
+/* The same with NULs as 0x80. may_hold_nul: false where it is known to have none. */
 static void
-canon_add_text(struct digester *d, const char *text, size_t len)
+canon_add_text(struct digester *d, const char *text, size_t len, bool may_hold_nul)
 {
 	const char *nul;
 
-	while (len > 0 && (nul = memchr(text, '\0', len)) != NULL) {
+	while (may_hold_nul && len > 0 && (nul = memchr(text, '\0', len)) != NULL) {
 		size_t run = (size_t)(nul - text);
 
 		d->traits |= TRAIT_NUL;
@@ -338,7 +338,7 @@ static void
 keep_line(struct digester *d)
 {
 	d->fate = LINE_KEEP;
-	canon_add_text(d, d->name, d->name_len);
+	canon_add_text(d, d->name, d->name_len, true);
 	d->name_len = 0;
 }
 
@@ -384,10 +384,12 @@ has_8bit_or_nul(const char *text, size_t len)
 static void
 take_header_text(struct digester *d, const char *text, size_t len)
 {
+	bool odd = has_8bit_or_nul(text, len);
+
 	if (d->first != FIRST_DONE)
 		check_first_line(d, text, len);
 	/* A NUL counts: in its repaired form it is 0x80. */
-	if (has_8bit_or_nul(text, len))
+	if (odd)
 		d->traits |= TRAIT_8BIT_HEADER;
 	if (d->line_len == 0 && text[0] != ' ' && text[0] != '\t') {
 		d->fate = LINE_OPEN; /* else folded: as the line above */
@@ -401,8 +403,8 @@ take_header_text(struct digester *d, const char *text, size_t len)
 		len -= taken;
 	}
 	if (d->fate == LINE_KEEP)
-		canon_add_text(d, text, len);
-	else if (len > 0 && memchr(text, '\0', len) != NULL)
+		canon_add_text(d, text, len, odd);
+	else if (odd && len > 0 && memchr(text, '\0', len) != NULL)
 		d->traits |= TRAIT_NUL;
 }
 
@@ -413,7 +415,7 @@ take_text(struct digester *d, const char *text, size_t len)
 	if (d->in_header)
 		take_header_text(d, text, len);
 	else
-		canon_add_text(d, text, len);
+		canon_add_text(d, text, len, true);
 	if (len > LINE_MAX_BYTES - d->line_len) {
 		d->traits |= TRAIT_LONG_LINE;
 		d->line_len = LINE_MAX_BYTES;

@@ -147,16 +147,14 @@ is_told(const struct fetch_op *op, unsigned told)
 	return (told & (FETCH_TOLD_DATE | FETCH_TOLD_SIZE)) != 0;
 }
 
-size_t
+bool
 fetch_wanting(const struct session *s)
 {
-	size_t count = 0;
+	const struct fetch_op *op = s->fetch_first;
 
-	for (const struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
-		if (takes_answers(s, op) && wants_body(op))
-			count++;
-	}
-	return count;
+	while (op != NULL && !(takes_answers(s, op) && wants_body(op)))
+		op = op->next;
+	return op != NULL;
 }
 
 struct fetch_op *

@@ -263,13 +263,10 @@ static int
 read_literal(struct session *s, struct fetch_body *body, uint64_t bytes, struct err *err)
 {
 	struct fetch_op *op = NULL;
-	bool keep = fetch_wanting(s) > 0;
 
-	if (body->item->uid != 0) {
+	if (body->item->uid != 0)
 		op = fetch_wanted(s, body->item->uid, true, body->told);
-		keep = op != NULL;
-	}
-	if (!keep || body->has_body)
+	if (body->has_body || (op == NULL && (body->item->uid != 0 || !fetch_wanting(s))))
 		return wire_literal_skip(&s->wire, err);
 	body->has_body = true;
 	body->body_bytes = bytes;
@@ -295,7 +292,7 @@ read_body(struct session *s, struct fetch_body *body, struct err *err)
 		return read_literal(s, body, token.literal, err);
 	case WIRE_STRING:
 	case WIRE_ATOM:
-		if (!body->has_body && fetch_wanting(s) > 0) {
+		if (!body->has_body && fetch_wanting(s)) {
 			body->has_body = true;
 			body->body_bytes = token.len;
 			keep_string(s, body, &token);
