@@ -123,9 +123,11 @@ queue_push(struct queue *queue, void *item, uint64_t weight, int timeout_ms)
 		queue->end = &entry->next;
 		queue->count++;
 		queue->weight += weight;
-		pthread_cond_signal(&queue->not_empty);
 	}
 	pthread_mutex_unlock(&queue->lock);
+	/* Who is woken while we hold the lock would only wait for it. */
+	if (ret == 1)
+		pthread_cond_signal(&queue->not_empty);
 	return ret;
 }
 
@@ -143,11 +145,20 @@ take_first(struct queue *q)
 	return entry;
 }
 
+/* Who waits for room is woken when half of it is free: each wake-up is worth a few items then. What
+ * is heavier than that half is looked at after each pop from there on. */
+static bool
+has_much_room(const struct queue *q)
+{
+	return q->count <= q->max_items / 2 && q->weight <= q->max_weight / 2;
+}
+
 int
 queue_pop(struct queue *queue, void **item_r, int timeout_ms)
 {
 	struct timespec deadline = deadline_in(timeout_ms > 0 ? timeout_ms : 0);
 	struct entry *entry = NULL;
+	bool room = false;
 	int ret = 0;
 
 	pthread_mutex_lock(&queue->lock);
@@ -158,12 +169,14 @@ queue_pop(struct queue *queue, void **item_r, int timeout_ms)
 	if (queue->first != NULL) {
 		entry = take_first(queue);
 		ret = 1;
-		/* All, since the room may be enough for a light item and not for a heavy one. */
-		pthread_cond_broadcast(&queue->not_full);
+		room = has_much_room(queue);
 	} else if (queue->closed) {
 		ret = -1;
 	}
 	pthread_mutex_unlock(&queue->lock);
+	/* All, since the room may be enough for a light item and not for a heavy one. */
+	if (room)
+		pthread_cond_broadcast(&queue->not_full);
 	if (entry != NULL) {
 		*item_r = entry->item;
 		free(entry);

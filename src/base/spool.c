@@ -5,11 +5,18 @@
  * cannot wait for each other. The writer alone changes the storage: it works on memory and file
  * without the lock and takes it only to show the result (`size`, a new buffer, the descriptor),
  * while readers copy from memory under the lock and read the file, which only grows, without it.
+ * As long as one thread alone has it, and once it is finished, nothing is locked.
+ *
+ * Small ones lie in slabs, one behind the other with their bytes: thousands in a second are made by
+ * one thread and given back by another, in the same order, which costs an allocator more than the
+ * copying of what is in them.
  *
  * A ring holds a fixed number of bytes; both sides copy under the lock. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,36 +28,51 @@
 #include "base/banned.h"
 
 #define FIRST_BYTES ((size_t)4096)
+#define SLAB_BYTES  ((size_t)128 << 10)
+#define SPARE_SLABS 8u
 
 struct spool_pool {
 	char *dir;
 	size_t memory_bytes, spool_bytes; /* fixed */
+	atomic_size_t used;
+	atomic_uint refs; /* its owner, each kept spool and each slab in use */
 	/* Shared: hold `lock`. */
 	pthread_mutex_t lock;
+	struct spool_slab *spare;
+	unsigned spares;
+};
+
+struct spool_slab {
+	struct spool_pool *pool;
+	struct spool_slab *next; /* of the spare ones */
+	atomic_uint refs;        /* who makes spools in it, and each spool */
 	size_t used;
-	unsigned refs; /* its owner and each kept spool */
+	alignas(max_align_t) unsigned char bytes[];
 };
 
 struct spool {
 	/* Fixed once made. */
 	struct spool_pool *pool; /* NULL: a ring */
+	struct spool_slab *slab; /* where it lies; NULL: by itself */
 	/* The writer's; shown to readers under `lock`. */
 	unsigned char *mem;
 	size_t cap; /* of mem; of the ring */
 	int fd;     /* -1 while in memory */
+	atomic_uint refs;
+	atomic_bool finished; /* all bytes are there, and nothing of it changes any more */
 	/* Shared: hold `lock`. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned refs;
 	uint64_t size;  /* bytes written */
 	uint64_t taken; /* ring: bytes read */
 	uint64_t total; /* announced; 0 = not known */
-	bool finished;  /* all bytes are there */
 	bool failed;    /* `err` says why no more will come */
 	bool abandoned; /* ring: the reader said so */
 	bool alone;     /* the other side dropped its reference */
+	bool shared;    /* had two references unfinished; without it there is nobody to lock out */
 	unsigned char digest[SPOOL_DIGEST_BYTES];
-	struct err err;
+	struct err *err;                            /* NULL: none */
+	alignas(max_align_t) unsigned char bytes[]; /* in a slab: what `mem` is */
 };
 
 struct spool_pool *
@@ -70,52 +92,104 @@ void
 spool_pool_free(struct spool_pool **pool)
 {
 	struct spool_pool *p = *pool;
-	unsigned refs;
+	struct spool_slab *slab;
 
-	if (p == NULL)
-		return;
 	*pool = NULL;
-	pthread_mutex_lock(&p->lock);
-	refs = --p->refs;
-	pthread_mutex_unlock(&p->lock);
-	if (refs > 0)
+	if (p == NULL || atomic_fetch_sub(&p->refs, 1) > 1)
 		return;
+	while ((slab = p->spare) != NULL) {
+		p->spare = slab->next;
+		free(slab);
+	}
 	pthread_mutex_destroy(&p->lock);
 	free(p->dir);
 	free(p);
 }
 
+static struct spool_pool *
+pool_ref(struct spool_pool *pool)
+{
+	atomic_fetch_add(&pool->refs, 1);
+	return pool;
+}
+
 static bool
 pool_reserve(struct spool_pool *pool, size_t bytes, bool small)
 {
-	bool granted;
+	size_t used = atomic_load(&pool->used);
 
-	pthread_mutex_lock(&pool->lock);
-	granted = small ||
-		  (pool->used <= pool->memory_bytes && bytes <= pool->memory_bytes - pool->used);
-	if (granted)
-		pool->used += bytes;
-	pthread_mutex_unlock(&pool->lock);
-	return granted;
+	do {
+		if (!small && (used > pool->memory_bytes || bytes > pool->memory_bytes - used))
+			return false;
+	} while (!atomic_compare_exchange_weak(&pool->used, &used, used + bytes));
+	return true;
 }
 
 static void
 pool_release(struct spool_pool *pool, size_t bytes)
 {
+	atomic_fetch_sub(&pool->used, bytes);
+}
+
+static struct spool_slab *
+slab_new(struct spool_pool *pool)
+{
+	struct spool_slab *slab;
+
 	pthread_mutex_lock(&pool->lock);
-	pool->used -= bytes;
+	slab = pool->spare;
+	if (slab != NULL) {
+		pool->spare = slab->next;
+		pool->spares--;
+	}
 	pthread_mutex_unlock(&pool->lock);
+	if (slab == NULL)
+		slab = xmalloc(sizeof(*slab) + SLAB_BYTES);
+	slab->pool = pool_ref(pool);
+	slab->next = NULL;
+	slab->used = 0;
+	atomic_init(&slab->refs, 1);
+	return slab;
+}
+
+void
+spool_slab_unref(struct spool_slab **slab)
+{
+	struct spool_slab *s = *slab;
+	struct spool_pool *pool;
+
+	*slab = NULL;
+	if (s == NULL || atomic_fetch_sub(&s->refs, 1) > 1)
+		return;
+	pool = s->pool;
+	pthread_mutex_lock(&pool->lock);
+	if (pool->spares < SPARE_SLABS) {
+		s->next = pool->spare;
+		pool->spare = s;
+		pool->spares++;
+		s = NULL;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	free(s);
+	spool_pool_free(&pool);
+}
+
+static void
+spool_init(struct spool *spool)
+{
+	memset(spool, 0, sizeof(*spool));
+	spool->fd = -1;
+	atomic_init(&spool->refs, 1);
+	pthread_mutex_init(&spool->lock, NULL);
+	pthread_cond_init(&spool->changed, NULL);
 }
 
 static struct spool *
 spool_make(void)
 {
-	struct spool *spool = xcalloc(1, sizeof(*spool));
+	struct spool *spool = xmalloc(sizeof(*spool));
 
-	spool->fd = -1;
-	spool->refs = 1;
-	pthread_mutex_init(&spool->lock, NULL);
-	pthread_cond_init(&spool->changed, NULL);
+	spool_init(spool);
 	return spool;
 }
 
@@ -124,10 +198,37 @@ spool_new(struct spool_pool *pool)
 {
 	struct spool *spool = spool_make();
 
-	spool->pool = pool;
-	pthread_mutex_lock(&pool->lock);
-	pool->refs++;
-	pthread_mutex_unlock(&pool->lock);
+	spool->pool = pool_ref(pool);
+	return spool;
+}
+
+struct spool *
+spool_new_sized(struct spool_pool *pool, struct spool_slab **slab, uint64_t bytes)
+{
+	const size_t align = alignof(max_align_t);
+	struct spool *spool;
+	size_t need;
+
+	if (bytes > SPOOL_SMALL_BYTES || bytes > pool->spool_bytes) {
+		spool = spool_new(pool);
+		spool->total = bytes;
+		return spool;
+	}
+	need = (sizeof(*spool) + (size_t)bytes + align - 1) / align * align;
+	if (*slab != NULL && need > SLAB_BYTES - (*slab)->used)
+		spool_slab_unref(slab);
+	if (*slab == NULL)
+		*slab = slab_new(pool);
+	spool = (struct spool *)(void *)((*slab)->bytes + (*slab)->used);
+	(*slab)->used += need;
+	atomic_fetch_add(&(*slab)->refs, 1);
+	spool_init(spool);
+	spool->pool = pool_ref(pool);
+	spool->slab = *slab;
+	spool->mem = spool->bytes;
+	spool->cap = (size_t)bytes;
+	spool->total = bytes;
+	(void)pool_reserve(pool, spool->cap, true);
 	return spool;
 }
 
@@ -142,44 +243,70 @@ spool_new_ring(size_t ring_bytes, uint64_t total_bytes)
 	return spool;
 }
 
+/* All bytes are there: nothing of it changes any more, and nothing of it is locked. */
+static bool
+is_done(const struct spool *s)
+{
+	return atomic_load_explicit(&s->finished, memory_order_acquire);
+}
+
 struct spool *
 spool_ref(struct spool *spool)
 {
 	if (spool == NULL)
 		return NULL;
-	pthread_mutex_lock(&spool->lock);
-	spool->refs++;
-	spool->alone = false;
-	pthread_mutex_unlock(&spool->lock);
+	if (!is_done(spool)) {
+		pthread_mutex_lock(&spool->lock);
+		spool->shared = true;
+		spool->alone = false;
+		atomic_fetch_add(&spool->refs, 1);
+		pthread_mutex_unlock(&spool->lock);
+	} else {
+		atomic_fetch_add(&spool->refs, 1);
+	}
 	return spool;
+}
+
+static void
+free_memory(struct spool *s, unsigned char *mem)
+{
+	if (mem != s->bytes)
+		free(mem);
 }
 
 static void
 spool_destroy(struct spool *spool)
 {
+	struct spool_slab *slab = spool->slab;
+
 	if (spool->fd >= 0)
 		close(spool->fd);
 	if (spool->pool != NULL) {
 		pool_release(spool->pool, spool->cap);
 		spool_pool_free(&spool->pool);
 	}
-	free(spool->mem);
+	free_memory(spool, spool->mem);
+	free(spool->err);
 	pthread_cond_destroy(&spool->changed);
 	pthread_mutex_destroy(&spool->lock);
-	free(spool);
+	if (slab != NULL)
+		spool_slab_unref(&slab);
+	else
+		free(spool);
 }
 
-void
-spool_unref(struct spool **spool)
+/* One of several who may still wait for each other. False: it is finished. */
+static bool
+unref_unfinished(struct spool *s)
 {
-	struct spool *s = *spool;
 	unsigned refs;
 
-	if (s == NULL)
-		return;
-	*spool = NULL;
 	pthread_mutex_lock(&s->lock);
-	refs = --s->refs;
+	if (is_done(s)) {
+		pthread_mutex_unlock(&s->lock);
+		return false;
+	}
+	refs = atomic_fetch_sub(&s->refs, 1) - 1;
 	if (refs == 1) {
 		/* Whoever holds the last reference is alone: nobody will fill or empty it. */
 		s->alone = true;
@@ -187,6 +314,21 @@ spool_unref(struct spool **spool)
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (refs == 0)
+		spool_destroy(s);
+	return true;
+}
+
+void
+spool_unref(struct spool **spool)
+{
+	struct spool *s = *spool;
+
+	if (s == NULL)
+		return;
+	*spool = NULL;
+	if (!is_done(s) && unref_unfinished(s))
+		return;
+	if (atomic_fetch_sub(&s->refs, 1) == 1)
 		spool_destroy(s);
 }
 
@@ -248,7 +390,7 @@ move_to_file(struct spool *s, struct err *err)
 	s->mem = NULL;
 	s->cap = 0;
 	pthread_mutex_unlock(&s->lock);
-	free(mem);
+	free_memory(s, mem);
 	pool_release(s->pool, cap);
 	return 0;
 }
@@ -284,7 +426,7 @@ grow_memory(struct spool *s, uint64_t need)
 	s->mem = mem;
 	s->cap = cap;
 	pthread_mutex_unlock(&s->lock);
-	free(old);
+	free_memory(s, old);
 	return true;
 }
 
@@ -300,6 +442,10 @@ spool_room(struct spool *spool, size_t bytes)
 void
 spool_filled(struct spool *spool, size_t len)
 {
+	if (!spool->shared) {
+		spool->size += len;
+		return;
+	}
 	pthread_mutex_lock(&spool->lock);
 	spool->size += len;
 	pthread_cond_broadcast(&spool->changed);
@@ -374,8 +520,8 @@ spool_write(struct spool *spool, const void *bytes, size_t len, struct err *err)
 	pthread_mutex_lock(&spool->lock);
 	failed = spool->failed;
 	if (failed && err != NULL)
-		*err = spool->err;
-	if (spool->finished)
+		*err = *spool->err;
+	if (is_done(spool))
 		BUG("writing to a spool that has ended");
 	pthread_mutex_unlock(&spool->lock);
 	if (failed)
@@ -394,7 +540,7 @@ trim_memory(struct spool *s)
 	size_t spare = s->cap - (size_t)s->size;
 	unsigned char *mem;
 
-	if (s->mem == NULL || s->size == 0 || spare < FIRST_BYTES / 4)
+	if (s->mem == NULL || s->mem == s->bytes || s->size == 0 || spare < FIRST_BYTES / 4)
 		return 0;
 	mem = realloc(s->mem, (size_t)s->size);
 	if (mem == NULL)
@@ -420,20 +566,34 @@ spool_digest(struct spool *spool, unsigned char digest[SPOOL_DIGEST_BYTES])
 	pthread_mutex_unlock(&spool->lock);
 }
 
-void
-spool_finish(struct spool *spool)
+/* Returns the bytes of memory that are free again. */
+static size_t
+finish(struct spool *s)
 {
 	size_t spare = 0;
 
-	pthread_mutex_lock(&spool->lock);
-	if (!spool->failed) {
-		spool->finished = true;
-		spool->total = spool->size;
-		if (spool->pool != NULL && spool->fd < 0)
-			spare = trim_memory(spool);
+	if (s->failed)
+		return 0;
+	s->total = s->size;
+	if (s->pool != NULL && s->fd < 0)
+		spare = trim_memory(s);
+	atomic_store_explicit(&s->finished, true, memory_order_release);
+	return spare;
+}
+
+void
+spool_finish(struct spool *spool)
+{
+	size_t spare;
+
+	if (!spool->shared) {
+		spare = finish(spool);
+	} else {
+		pthread_mutex_lock(&spool->lock);
+		spare = finish(spool);
+		pthread_cond_broadcast(&spool->changed);
+		pthread_mutex_unlock(&spool->lock);
 	}
-	pthread_cond_broadcast(&spool->changed);
-	pthread_mutex_unlock(&spool->lock);
 	if (spare > 0)
 		pool_release(spool->pool, spare);
 }
@@ -442,12 +602,13 @@ void
 spool_fail(struct spool *spool, const struct err *err)
 {
 	pthread_mutex_lock(&spool->lock);
-	if (!spool->failed && !spool->finished) {
+	if (!spool->failed && !is_done(spool)) {
 		spool->failed = true;
+		spool->err = xcalloc(1, sizeof(*spool->err));
 		if (err != NULL)
-			spool->err = *err;
+			*spool->err = *err;
 		else
-			err_set(&spool->err, ERR_INTERNAL, "a message ended without a reason");
+			err_set(spool->err, ERR_INTERNAL, "a message ended without a reason");
 	}
 	pthread_cond_broadcast(&spool->changed);
 	pthread_mutex_unlock(&spool->lock);
@@ -467,7 +628,7 @@ ended_badly(const struct spool *s, struct err *err)
 {
 	if (s->failed) {
 		if (err != NULL)
-			*err = s->err;
+			*err = *s->err;
 		return -1;
 	}
 	return err_set(err, ERR_INTERNAL, "the writer of a message left it unfinished");
@@ -477,9 +638,9 @@ ended_badly(const struct spool *s, struct err *err)
 static int
 wait_for_bytes(struct spool *s, uint64_t offset, struct err *err)
 {
-	while (s->size <= offset && !s->finished && !s->failed && s->refs > 1)
+	while (s->size <= offset && !is_done(s) && !s->failed && atomic_load(&s->refs) > 1)
 		pthread_cond_wait(&s->changed, &s->lock);
-	if (s->failed || (s->size <= offset && !s->finished))
+	if (s->failed || (s->size <= offset && !is_done(s)))
 		return ended_badly(s, err);
 	return 0;
 }
@@ -549,16 +710,11 @@ spool_read(struct spool *spool, uint64_t offset, void *buf, size_t size, size_t 
 const unsigned char *
 spool_view(struct spool *spool, size_t *len_r)
 {
-	const unsigned char *view = NULL;
-
 	/* Once finished, neither the bytes nor their place changes any more. */
-	pthread_mutex_lock(&spool->lock);
-	if (spool->finished && spool->pool != NULL && spool->fd < 0 && spool->size > 0) {
-		view = spool->mem;
-		*len_r = (size_t)spool->size;
-	}
-	pthread_mutex_unlock(&spool->lock);
-	return view;
+	if (!is_done(spool) || spool->pool == NULL || spool->fd >= 0 || spool->size == 0)
+		return NULL;
+	*len_r = (size_t)spool->size;
+	return spool->mem;
 }
 
 void
@@ -576,9 +732,9 @@ spool_wait(struct spool *spool, struct err *err)
 	int ret = 0;
 
 	pthread_mutex_lock(&spool->lock);
-	while (!spool->finished && !spool->failed && spool->refs > 1)
+	while (!is_done(spool) && !spool->failed && atomic_load(&spool->refs) > 1)
 		pthread_cond_wait(&spool->changed, &spool->lock);
-	if (!spool->finished)
+	if (!is_done(spool))
 		ret = ended_badly(spool, err);
 	pthread_mutex_unlock(&spool->lock);
 	return ret;
@@ -593,12 +749,7 @@ spool_is_ring(const struct spool *spool)
 bool
 spool_is_finished(struct spool *spool)
 {
-	bool finished;
-
-	pthread_mutex_lock(&spool->lock);
-	finished = spool->finished;
-	pthread_mutex_unlock(&spool->lock);
-	return finished;
+	return is_done(spool);
 }
 
 uint64_t
@@ -606,6 +757,8 @@ spool_size(struct spool *spool)
 {
 	uint64_t size;
 
+	if (is_done(spool))
+		return spool->size;
 	pthread_mutex_lock(&spool->lock);
 	size = spool->size;
 	pthread_mutex_unlock(&spool->lock);
@@ -617,6 +770,8 @@ spool_total(struct spool *spool)
 {
 	uint64_t total;
 
+	if (is_done(spool))
+		return spool->total;
 	pthread_mutex_lock(&spool->lock);
 	total = spool->total;
 	pthread_mutex_unlock(&spool->lock);

@@ -28,6 +28,12 @@ struct spool;
 
 /* A kept spool: may be read any number of times, from any offset, also while it fills. */
 struct spool *spool_new(struct spool_pool *pool);
+/* A kept spool whose size is known, as after spool_set_total(). A small one lies in a slab beside
+ * those that were made before it and will be given back about when they are: one slab for each row
+ * of messages. *slab: NULL at first; one thread's. */
+struct spool_slab;
+struct spool *spool_new_sized(struct spool_pool *pool, struct spool_slab **slab, uint64_t bytes);
+void spool_slab_unref(struct spool_slab **slab); /* its spools live on; NULL is fine */
 /* A ring of `ring_bytes`: the writer blocks while it is full, the reader takes each byte once. */
 struct spool *spool_new_ring(size_t ring_bytes, uint64_t total_bytes);
 struct spool *spool_ref(struct spool *spool);

@@ -48,9 +48,9 @@ str_reset(struct str *s)
 	str_cut(s, 0);
 }
 
-/* Makes room for `more` bytes and the NUL, or refuses. */
+/* A block of memory for `more` bytes and the NUL, or the limit refuses. */
 static int
-reserve(struct str *s, size_t more)
+grow(struct str *s, size_t more)
 {
 	size_t limit = limit_of(s), cap;
 	char *data;
@@ -59,9 +59,7 @@ reserve(struct str *s, size_t more)
 		s->overflow = true;
 		return -1;
 	}
-	if (s->len + more < s->cap)
-		return 0;
-	cap = s->cap > 0 ? s->cap : FIRST_BYTES;
+	cap = s->cap > 0 ? s->cap : limit < FIRST_BYTES ? limit + 1 : FIRST_BYTES;
 	while (cap <= s->len + more)
 		cap = cap > limit / 2 ? limit + 1 : cap * 2;
 	data = xmalloc(cap);
@@ -75,6 +73,13 @@ reserve(struct str *s, size_t more)
 	s->data = data;
 	s->cap = cap;
 	return 0;
+}
+
+/* Makes room for `more` bytes and the NUL, or refuses. No block is larger than the limit allows. */
+static inline int
+reserve(struct str *s, size_t more)
+{
+	return more < s->cap - s->len ? 0 : grow(s, more);
 }
 
 int
@@ -98,7 +103,24 @@ str_adds(struct str *s, const char *text)
 int
 str_addc(struct str *s, char c)
 {
-	return str_add(s, &c, 1);
+	if (reserve(s, 1) < 0)
+		return -1;
+	s->data[s->len++] = c;
+	s->data[s->len] = '\0';
+	return 0;
+}
+
+int
+str_addu(struct str *s, unsigned long long value)
+{
+	char digits[20]; /* of 2^64 - 1 */
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	return str_add(s, digits + at, sizeof(digits) - at);
 }
 
 int

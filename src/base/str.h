@@ -28,6 +28,7 @@ void str_reset(struct str *s); /* empties, keeps the memory */
 int str_add(struct str *s, const void *bytes, size_t len);
 int str_adds(struct str *s, const char *text);
 int str_addc(struct str *s, char c);
+int str_addu(struct str *s, unsigned long long value); /* decimal */
 int str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int str_addv(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void str_cut(struct str *s, size_t len); /* shortens to len */

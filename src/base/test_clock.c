@@ -121,6 +121,17 @@ no_cancel_is_never_fired(void)
 	CHECK(!cancel_wait(NULL, 5));
 }
 
+/* Behind, never ahead: a sum of what was waited cannot come out of nothing. */
+static void
+ticks_are_behind(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		int64_t before = clock_tick_ms(), now = clock_ms(), after = clock_tick_ms();
+
+		CHECK(before <= now && before <= after);
+	}
+}
+
 int
 main(void)
 {
@@ -130,5 +141,6 @@ main(void)
 	RUN(monotonic_time_goes_on);
 	RUN(cancel_ends_a_wait_and_stays);
 	RUN(no_cancel_is_never_fired);
+	RUN(ticks_are_behind);
 	return test_done();
 }

@@ -24,8 +24,10 @@ additions_keep_all_bytes(void)
 	CHECK_INT(str_add(&s, "a\0b", 3), 0);
 	CHECK_INT(str_addf(&s, "%d-%s", 42, "x"), 0);
 	CHECK_INT(str_adds(&s, "end"), 0);
-	CHECK_INT(s.len, 10);
-	CHECK_MEM(s.data, "a\0b42-xend", 11);
+	CHECK_INT(str_addu(&s, 0), 0);
+	CHECK_INT(str_addu(&s, 18446744073709551615ULL), 0);
+	CHECK_INT(s.len, 31);
+	CHECK_MEM(s.data, "a\0b42-xend018446744073709551615", 32);
 	str_cut(&s, 2);
 	CHECK_INT(s.len, 2);
 	str_cut(&s, 5); /* longer: nothing happens */

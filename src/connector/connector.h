@@ -70,15 +70,16 @@ enum fetch_what {
 		    */
 };
 
-/* One message as fetched. One owner at a time; freed by message_free(). */
+/* One message as fetched. One owner at a time; made by message_new(). */
 struct message {
-	struct item *item;
+	struct item *item;   /* part of it */
 	struct spool *body;  /* FETCH_BODY and FETCH_WHOLE only, else NULL */
 	uint64_t body_bytes; /* of the literal: the truth about the size */
 	struct digests
 		digests; /* of the bytes received; complete once the body is finished (for a
 			  * ring: `head` from the start, the rest when its reader saw the end) */
 };
+struct message *message_new(uint32_t uid);
 void message_free(struct message **message);
 
 /* What became of one message of a batch. */

@@ -6,11 +6,27 @@
 
 #include "base/banned.h"
 
+struct message_box {
+	struct message message;
+	struct item item;
+};
+
 /* The public part first, so that a batch pointer is a box pointer. */
 struct batch_box {
 	struct batch batch;
 	size_t cap;
 };
+
+struct message *
+message_new(uint32_t uid)
+{
+	struct message_box *box = xcalloc(1, sizeof(*box));
+
+	box->message.item = &box->item;
+	box->item.uid = uid;
+	box->item.received = ITEM_DATE_NONE;
+	return &box->message;
+}
 
 void
 message_free(struct message **message)
@@ -19,7 +35,7 @@ message_free(struct message **message)
 
 	if (m == NULL)
 		return;
-	item_free(&m->item);
+	free(m->item->keywords);
 	spool_unref(&m->body);
 	free(m);
 	*message = NULL;

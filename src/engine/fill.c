@@ -89,11 +89,13 @@ static bool
 travels_alone(struct job *job, const struct message *message, const char *source_key)
 {
 	unsigned traits = message->digests.traits & TRAITS_SUSPECT;
-	bool alone;
+	bool alone = false;
 
-	pthread_mutex_lock(&job->lock);
-	alone = (traits & ~job->taken_traits) != 0;
-	pthread_mutex_unlock(&job->lock);
+	if (traits != 0) {
+		pthread_mutex_lock(&job->lock);
+		alone = (traits & ~job->taken_traits) != 0;
+		pthread_mutex_unlock(&job->lock);
+	}
 	return alone || spool_is_ring(message->body) ||
 	       job_takes_care(job, CARE_ALONE, source_key, message->item->uid);
 }

@@ -18,6 +18,8 @@
 #define NUMBER_DIGITS   9
 #define HEADER_DATE_MAX 4096 /* bytes of a field looked at */
 #define UNSET           (-1)
+#define FIRST_SECOND    INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */
+#define LAST_SECOND     INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
 static const char months[12][10] = { "January", "February", "March", "April", "May", "June", "July",
 	"August", "September", "October", "November", "December" };
@@ -46,7 +48,8 @@ month_by_name(const char *word, size_t len)
 	int i;
 
 	for (i = 0; i < 12; i++)
-		if (len >= 3 && len <= strlen(months[i]) && text_ieqn(word, months[i], len))
+		if (len >= 3 && text_ieqn(word, months[i], 3) && len <= strlen(months[i]) &&
+			text_ieqn(word + 3, months[i] + 3, len - 3))
 			return i + 1;
 	return 0;
 }
@@ -75,7 +78,7 @@ date_finish(const struct date *date, int64_t *time_r)
 		    date->year, date->month, date->day, date->hour, date->minute, date->second) -
 	    date->zone;
 	/* The zone may lead out of the years that can be written. */
-	if (t < clock_civil(1, 1, 1, 0, 0, 0) || t > clock_civil(9999, 12, 31, 23, 59, 59))
+	if (t < FIRST_SECOND || t > LAST_SECOND)
 		return -1;
 	*time_r = t;
 	return 0;
@@ -144,11 +147,10 @@ date_parse_imap(const char *text, size_t len, int64_t *time_r)
 char *
 date_write_imap(char *buf, size_t size, int64_t t)
 {
-	int64_t first = clock_civil(1, 1, 1, 0, 0, 0), last = clock_civil(9999, 12, 31, 23, 59, 59);
 	struct civil c;
 	char *at;
 
-	clock_to_civil(t < first ? first : t > last ? last : t, &c);
+	clock_to_civil(t < FIRST_SECOND ? FIRST_SECOND : t > LAST_SECOND ? LAST_SECOND : t, &c);
 	if (size < sizeof "01-Jan-0001 00:00:00 +0000")
 		BUG("no room for a date");
 	at = clock_digits(buf, c.day, 2);

@@ -281,13 +281,13 @@ canon_add(struct digester *d, const void *bytes, size_t len)
 	d->canon_len += len;
 }
 
-/* The same with NULs as 0x80. */
+/* The same with NULs as 0x80. may_hold_nul: false where it is known to have none. */
 static void
-canon_add_text(struct digester *d, const char *text, size_t len)
+canon_add_text(struct digester *d, const char *text, size_t len, bool may_hold_nul)
 {
 	const char *nul;
 
-	while (len > 0 && (nul = memchr(text, '\0', len)) != NULL) {
+	while (may_hold_nul && len > 0 && (nul = memchr(text, '\0', len)) != NULL) {
 		size_t run = (size_t)(nul - text);
 
 		d->traits |= TRAIT_NUL;
@@ -338,7 +338,7 @@ static void
 keep_line(struct digester *d)
 {
 	d->fate = LINE_KEEP;
-	canon_add_text(d, d->name, d->name_len);
+	canon_add_text(d, d->name, d->name_len, true);
 	d->name_len = 0;
 }
 
@@ -364,17 +364,33 @@ read_name(struct digester *d, const char *text, size_t len)
 	return i;
 }
 
+/* Eight bytes at a time. */
+static bool
+has_8bit_or_nul(const char *text, size_t len)
+{
+	const uint64_t low = 0x0101010101010101U, high = low << 7;
+	uint64_t found = 0, word;
+	size_t i = 0;
+
+	for (; len - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, text + i, sizeof(word));
+		found |= word | (word - low);
+	}
+	for (; i < len; i++)
+		found |= (unsigned char)text[i] >= 0x80 || text[i] == '\0' ? high : 0;
+	return (found & high) != 0;
+}
+
 static void
 take_header_text(struct digester *d, const char *text, size_t len)
 {
-	size_t i;
+	bool odd = has_8bit_or_nul(text, len);
 
 	if (d->first != FIRST_DONE)
 		check_first_line(d, text, len);
 	/* A NUL counts: in its repaired form it is 0x80. */
-	for (i = 0; i < len && (d->traits & TRAIT_8BIT_HEADER) == 0; i++)
-		if ((unsigned char)text[i] >= 0x80 || text[i] == '\0')
-			d->traits |= TRAIT_8BIT_HEADER;
+	if (odd)
+		d->traits |= TRAIT_8BIT_HEADER;
 	if (d->line_len == 0 && text[0] != ' ' && text[0] != '\t') {
 		d->fate = LINE_OPEN; /* else folded: as the line above */
 		d->has_colon = false;
@@ -387,8 +403,8 @@ take_header_text(struct digester *d, const char *text, size_t len)
 		len -= taken;
 	}
 	if (d->fate == LINE_KEEP)
-		canon_add_text(d, text, len);
-	else if (len > 0 && memchr(text, '\0', len) != NULL)
+		canon_add_text(d, text, len, odd);
+	else if (odd && len > 0 && memchr(text, '\0', len) != NULL)
 		d->traits |= TRAIT_NUL;
 }
 
@@ -399,7 +415,7 @@ take_text(struct digester *d, const char *text, size_t len)
 	if (d->in_header)
 		take_header_text(d, text, len);
 	else
-		canon_add_text(d, text, len);
+		canon_add_text(d, text, len, true);
 	if (len > LINE_MAX_BYTES - d->line_len) {
 		d->traits |= TRAIT_LONG_LINE;
 		d->line_len = LINE_MAX_BYTES;
@@ -465,15 +481,81 @@ take_run(struct digester *d, const char *p, size_t len)
 	}
 }
 
-/* How many bytes from p on are whole lines as they should be: no NUL before `end`, each ends in
- * CRLF, no other CR or LF, none is too long. Nearly all of nearly every body. */
+/* Blocks of that many bytes are looked at at once, and a line may reach over so many without its
+ * end: it is short enough then wherever it begins and ends. */
+#define BLOCK_BYTES     128
+#define OPEN_BLOCKS_MAX ((LINE_MAX_BYTES / BLOCK_BYTES) - 2)
+
+/* A vector of the compiler's, on any machine. */
+#define VECTOR_BYTES 16
+typedef signed char vector __attribute__((vector_size(VECTOR_BYTES)));
+#define TIMES_4(c)  (c), (c), (c), (c)
+#define TIMES_16(c) TIMES_4(c), TIMES_4(c), TIMES_4(c), TIMES_4(c)
+
+static bool
+any_set(vector v)
+{
+	uint64_t half[2];
+
+	memcpy(half, &v, sizeof(half));
+	return (half[0] | half[1]) != 0;
+}
+
+/* Has the block a NUL, an LF without a CR before it, or a CR (also just before the block) without
+ * an LF behind it? */
+static inline bool
+is_odd(const char *block, bool *has_end_r)
+{
+	static const vector lf = { TIMES_16('\n') }, cr = { TIMES_16('\r') };
+	vector here, before, end, odd = { 0 }, ends = { 0 }, nul = { 0 };
+
+	for (size_t i = 0; i < BLOCK_BYTES; i += VECTOR_BYTES) {
+		memcpy(&here, block + i, VECTOR_BYTES);
+		memcpy(&before, block + i - 1, VECTOR_BYTES);
+		end = here == lf;
+		odd |= (end ^ (before == cr)) | (here == nul);
+		ends |= end;
+	}
+	*has_end_r = any_set(ends);
+	return any_set(odd);
+}
+
+/* Whole lines as they should be (no NUL, each ends in CRLF, no other CR or LF, none too long), by
+ * blocks: no branch depends on where the lines end. Comes to its end earlier than need be, but
+ * never behind a byte that is not as it should be. */
+static size_t
+proper_blocks(const char *p, const char *end)
+{
+	const char *at = p + 1, *last = NULL;
+	unsigned open = 0;
+	bool ends;
+
+	if (p == end || *p == '\n' || *p == '\0')
+		return 0;
+	for (; end - at >= BLOCK_BYTES && open <= OPEN_BLOCKS_MAX; at += BLOCK_BYTES) {
+		if (is_odd(at, &ends))
+			break;
+		open = ends ? 0 : open + 1;
+		if (ends)
+			last = at;
+	}
+	if (last == NULL)
+		return 0;
+	for (at = last + BLOCK_BYTES - 1; *at != '\n'; at--)
+		continue;
+	return (size_t)(at + 1 - p);
+}
+
+/* The same, line by line. Nearly all of nearly every body. */
 static size_t
 proper_lines(const char *p, const char *end)
 {
 	const char *from = p, *lf;
 
+	p += proper_blocks(p, end);
 	while ((lf = memchr(p, '\n', (size_t)(end - p))) != NULL && lf > p &&
-		lf - p <= LINE_MAX_BYTES && memchr(p, '\r', (size_t)(lf - p)) == lf - 1)
+		lf - p <= LINE_MAX_BYTES && memchr(p, '\r', (size_t)(lf - p)) == lf - 1 &&
+		memchr(p, '\0', (size_t)(lf - p)) == NULL)
 		p = lf + 1;
 	return (size_t)(p - from);
 }
@@ -481,7 +563,7 @@ proper_lines(const char *p, const char *end)
 static void
 take_bytes(struct digester *d, const char *p, size_t len)
 {
-	const char *end = p + len, *nul = NULL;
+	const char *end = p + len;
 
 	if (len == 0)
 		return;
@@ -494,13 +576,8 @@ take_bytes(struct digester *d, const char *p, size_t len)
 		const char *lf;
 
 		if (!d->in_header && d->same && d->line_len == 0 && d->pending_cr == 0) {
-			size_t proper;
+			size_t proper = proper_lines(p, end);
 
-			if (nul == NULL)
-				nul = memchr(p, '\0', (size_t)(end - p));
-			if (nul == NULL)
-				nul = end;
-			proper = nul > p ? proper_lines(p, nul) : 0;
 			canon_count(d, proper);
 			p += proper;
 			if (p == end)

@@ -12,15 +12,21 @@
 
 #define KEYWORDS_MAX_BYTES 4096
 
+#define FLAG(name, flag)                                                                           \
+	{                                                                                          \
+		name, sizeof(name) - 1, flag                                                       \
+	}
+
 static const struct {
 	const char *name;
+	size_t len;
 	unsigned flag;
 } system_flags[] = {
-	{ "\\Seen", ITEM_SEEN },
-	{ "\\Answered", ITEM_ANSWERED },
-	{ "\\Flagged", ITEM_FLAGGED },
-	{ "\\Deleted", ITEM_DELETED },
-	{ "\\Draft", ITEM_DRAFT },
+	FLAG("\\Seen", ITEM_SEEN),
+	FLAG("\\Answered", ITEM_ANSWERED),
+	FLAG("\\Flagged", ITEM_FLAGGED),
+	FLAG("\\Deleted", ITEM_DELETED),
+	FLAG("\\Draft", ITEM_DRAFT),
 };
 #define SYSTEM_FLAGS (sizeof(system_flags) / sizeof(system_flags[0]))
 
@@ -153,9 +159,7 @@ flags_add_wire(unsigned *flags, char **keywords, const char *flag, size_t len)
 	if (len == 0 || flag[0] != '\\')
 		return keywords_add(keywords, flag, len);
 	for (i = 0; i < SYSTEM_FLAGS; i++) {
-		const char *name = system_flags[i].name;
-
-		if (keyword_compare(flag, len, name, strlen(name)) == 0) {
+		if (len == system_flags[i].len && text_ieqn(flag, system_flags[i].name, len)) {
 			*flags |= system_flags[i].flag;
 			return 0;
 		}
@@ -187,7 +191,7 @@ flags_write(struct str *out, unsigned flags, const char *keywords)
 		if ((flags & system_flags[i].flag) == 0)
 			continue;
 		str_adds(out, blank);
-		str_adds(out, system_flags[i].name);
+		str_add(out, system_flags[i].name, system_flags[i].len);
 		blank = " ";
 	}
 	for (; keywords != NULL && *keywords != '\0';

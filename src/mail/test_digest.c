@@ -182,6 +182,53 @@ test_long_lines(void)
 	}
 }
 
+static void
+check_as_byte_by_byte(const char *text, size_t len)
+{
+	struct digests whole, bytes;
+
+	digest(text, len, len, &whole);
+	digest(text, len, 1, &bytes);
+	CHECK_MEM(whole.exact, bytes.exact, DIGEST_SIZE);
+	CHECK_MEM(whole.canonical, bytes.canonical, DIGEST_SIZE);
+	CHECK_INT(whole.traits, bytes.traits);
+}
+
+/* Bodies are looked at in blocks: one odd byte at each place of a few, and lines about as long as
+ * they may be, beginning at each. */
+static void
+test_blocks(void)
+{
+	static const char odd[] = { '\0', '\r', '\n', 'x' };
+	char text[4096];
+	size_t head = 8, len = 1200, i, k, n;
+	struct digests got;
+
+	memcpy(text, "A: b\r\n\r\n", head);
+	for (i = head; i < len; i++)
+		text[i] = i % 50 == 0 ? '\r' : i % 50 == 1 ? '\n' : 'a';
+	digest(text, len, len, &got);
+	CHECK_INT(got.traits, 0);
+	for (i = head; i < head + 600; i++) {
+		char saved = text[i];
+
+		for (k = 0; k < sizeof(odd); k++) {
+			text[i] = odd[k];
+			check_as_byte_by_byte(text, len);
+		}
+		text[i] = saved;
+	}
+	memset(text + len, 'a', sizeof(text) - len);
+	for (i = 0; i < 140; i++) {
+		for (n = 994; n <= 1002; n++) {
+			memset(text + head, 'a', len);
+			memcpy(text + head + i, "\r\n", 2);
+			memcpy(text + head + i + 2 + n, "\r\n", 2);
+			check_as_byte_by_byte(text, head + i + n + 300);
+		}
+	}
+}
+
 /* The head is the first 64 KiB, whatever the pieces; a canonical form longer than the buffer. */
 static void
 test_head(void)
@@ -373,6 +420,7 @@ main(void)
 	RUN(test_random);
 	RUN(test_cuts);
 	RUN(test_long_lines);
+	RUN(test_blocks);
 	RUN(test_head);
 	RUN(test_canonical_head);
 	RUN(test_no_canonical_head);

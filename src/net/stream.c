@@ -3,7 +3,8 @@
  * mailstream_read() returns early only while it may serve from its own buffer: asked for more than
  * the buffer holds it goes on reading until the whole size is there, and asked for more than is
  * buffered it reads again. So it is asked for what is buffered, or, when nothing is, for at most
- * one buffer, which is one read below. mailstream_read_line() knows no limit and is not used. The
+ * one buffer, which is one read below; who has room for much gets it from the driver, a copy less.
+ * mailstream_read_line() knows no limit and is not used. The
  * driver can only say "failed"; the error itself is kept here. */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "base/banned.h"
 
 #define BUFFER_BYTES ((size_t)64 << 10)
+#define DIRECT_BYTES ((size_t)16 << 10) /* room for so much is read into, past the buffer */
 
 struct stream {
 	struct conn *conn;
@@ -183,9 +185,13 @@ stream_read(struct stream *stream, void *buf, size_t size, size_t *got_r, struct
 	size_t most = stream->ms->read_buffer_len;
 	ssize_t n;
 
-	if (most == 0)
-		most = BUFFER_BYTES;
-	n = mailstream_read(stream->ms, buf, size < most ? size : most);
+	if (most == 0 && size >= DIRECT_BYTES) {
+		n = mailstream_low_read(stream->ms->low, buf, size);
+	} else {
+		if (most == 0)
+			most = BUFFER_BYTES;
+		n = mailstream_read(stream->ms, buf, size < most ? size : most);
+	}
 	if (n <= 0)
 		return report(stream, err);
 	*got_r = (size_t)n;

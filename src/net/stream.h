@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Buffers small writes until stream_flush() and small reads, 16 KiB each way; larger writes pass
+/* Buffers small writes until stream_flush() and small reads, 64 KiB each way; larger ones pass
  * through. One thread at a time. After the first error every call returns that error, except that
  * reads first give what had arrived before it. */
 struct stream;

@@ -29,6 +29,7 @@
 #define NAMES_LIMIT  400 /* of the names a certificate is for, made visible */
 #define NAMES_SHOWN  80
 #define IO_MAX_BYTES (1 << 20) /* of one SSL_read or SSL_write, whose lengths are int */
+#define AHEAD_BYTES  (64 << 10)
 
 struct tls {
 	const struct endpoint *ep;
@@ -376,6 +377,10 @@ configure_context(struct tls *tls)
 	SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 					   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					   SSL_MODE_RELEASE_BUFFERS);
+	/* Else a record of at most 16 KiB is two calls to the kernel: its head, its body. What is
+	 * ahead of the reader lies in the SSL, so reads are tried before anybody waits. */
+	SSL_CTX_set_read_ahead(tls->ctx, 1);
+	SSL_CTX_set_default_read_buffer_len(tls->ctx, AHEAD_BYTES);
 	SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(tls->ctx, judge, tls);
 	return SSL_CTX_set_min_proto_version(tls->ctx, floor) == 1 &&

@@ -94,7 +94,9 @@ add_cut(struct session *s)
 void
 command_literal(struct session *s, uint64_t size, bool wait)
 {
-	str_addf(&s->line, " {%llu%s}\r\n", (unsigned long long)size, wait ? "" : "+");
+	str_adds(&s->line, " {");
+	str_addu(&s->line, size);
+	str_adds(&s->line, wait ? "}\r\n" : "+}\r\n");
 	if (wait)
 		add_cut(s);
 }

@@ -121,7 +121,7 @@ compress_look(struct session *s, bool starts)
 	if (s->env.compression == NULL || s->dead || !s->press.begun ||
 		(s->ep->compress != COMPRESS_AUTO && !s->press.part.on))
 		return;
-	now = clock_ms();
+	now = clock_tick_ms();
 	measure(s, now);
 	s->press.looked_ms = now;
 	s->press.busy = starts || s->pending_count > 0;
@@ -152,7 +152,7 @@ compress_end(struct session *s)
 	if (s->env.compression == NULL || !s->press.begun)
 		return;
 	if (s->io.owner != NULL)
-		measure(s, clock_ms());
+		measure(s, clock_tick_ms());
 	s->press.begun = false;
 	compression_end(s->env.compression, &s->press.part);
 }

@@ -147,16 +147,14 @@ is_told(const struct fetch_op *op, unsigned told)
 	return (told & (FETCH_TOLD_DATE | FETCH_TOLD_SIZE)) != 0;
 }
 
-size_t
+bool
 fetch_wanting(const struct session *s)
 {
-	size_t count = 0;
+	const struct fetch_op *op = s->fetch_first;
 
-	for (const struct fetch_op *op = s->fetch_first; op != NULL; op = op->next) {
-		if (takes_answers(s, op) && wants_body(op))
-			count++;
-	}
-	return count;
+	while (op != NULL && !(takes_answers(s, op) && wants_body(op)))
+		op = op->next;
+	return op != NULL;
 }
 
 struct fetch_op *
@@ -180,9 +178,7 @@ fetch_list(struct session *s, uint32_t uid)
 		if (op->what != FETCH_UIDS || !takes_answers(s, op) ||
 			!uidset_has(&op->asked, uid) || uidset_has(&op->seen, uid))
 			continue;
-		message = xcalloc(1, sizeof(*message));
-		message->item = item_new(uid);
-		message->item->received = ITEM_DATE_NONE;
+		message = message_new(uid);
 		fetch_give(op, &message);
 		s->progress = true;
 		return;

@@ -173,8 +173,7 @@ keep_body(struct session *s, struct fetch_body *body, uint64_t bytes, bool keep,
 	int ret;
 
 	if (keep) {
-		body->spool = spool_new(s->env.pool);
-		spool_set_total(body->spool, bytes);
+		body->spool = spool_new_sized(s->env.pool, &s->slab, bytes);
 		room = bytes <= SPOOL_ROOM_MAX ? spool_room(body->spool, (size_t)bytes) : NULL;
 	}
 	do {
@@ -214,10 +213,10 @@ keep_string(struct session *s, struct fetch_body *body, const struct wire_token 
 static struct message *
 make_message(struct fetch_body *body)
 {
-	struct message *message = xcalloc(1, sizeof(*message));
+	struct message *message = message_new(0);
 
-	message->item = body->item;
-	body->item = NULL;
+	*message->item = *body->item;
+	body->item->keywords = NULL; /* taken */
 	message->body_bytes = body->body_bytes;
 	message->digests = body->digests;
 	message->body = body->spool != NULL ? spool_ref(body->spool) : NULL;
@@ -255,7 +254,6 @@ start_ring(struct session *s, struct fetch_body *body, struct fetch_op *op, stru
 	body->given = true;
 	s->progress = true;
 	message = make_message(body);
-	body->item = item_new(message->item->uid);
 	fetch_give(op, &message);
 	return 0;
 }
@@ -265,13 +263,10 @@ static int
 read_literal(struct session *s, struct fetch_body *body, uint64_t bytes, struct err *err)
 {
 	struct fetch_op *op = NULL;
-	bool keep = fetch_wanting(s) > 0;
 
-	if (body->item->uid != 0) {
+	if (body->item->uid != 0)
 		op = fetch_wanted(s, body->item->uid, true, body->told);
-		keep = op != NULL;
-	}
-	if (!keep || body->has_body)
+	if (body->has_body || (op == NULL && (body->item->uid != 0 || !fetch_wanting(s))))
 		return wire_literal_skip(&s->wire, err);
 	body->has_body = true;
 	body->body_bytes = bytes;
@@ -297,7 +292,7 @@ read_body(struct session *s, struct fetch_body *body, struct err *err)
 		return read_literal(s, body, token.literal, err);
 	case WIRE_STRING:
 	case WIRE_ATOM:
-		if (!body->has_body && fetch_wanting(s) > 0) {
+		if (!body->has_body && fetch_wanting(s)) {
 			body->has_body = true;
 			body->body_bytes = token.len;
 			keep_string(s, body, &token);

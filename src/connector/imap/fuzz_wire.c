@@ -206,9 +206,8 @@ two_messages(struct spool_pool *pool, const struct folder *folder)
 
 	batch->folder = folder;
 	for (unsigned i = 0; i < 2; i++) {
-		struct message *m = xcalloc(1, sizeof(*m));
+		struct message *m = message_new(i + 1);
 
-		m->item = item_new(i + 1);
 		m->item->keywords = i == 0 ? xstrdup("red") : NULL;
 		m->body = spool_new(pool);
 		(void)spool_write(m->body, "A: b\r\n\r\n", 8, &err);

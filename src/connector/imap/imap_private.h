@@ -159,6 +159,7 @@ struct session {
 	struct transport io;
 	struct wire wire;
 	struct str trace;          /* of the response being read */
+	struct spool_slab *slab;   /* of kept bodies */
 	struct digester *digester; /* for one body after the other; NULL until it is needed */
 
 	/* Once dead, every call gives dead_err. */
@@ -387,8 +388,8 @@ void fetch_take(struct fetch_op *op, struct message **message, unsigned told);
 enum fetch_what fetch_op_what(const struct fetch_op *op);
 bool fetch_keeps(const struct fetch_op *op); /* bodies, not digests alone */
 bool fetch_is_oldest(const struct session *s, const struct fetch_op *op);
-size_t fetch_wanting(
-	const struct session *s); /* open fetches of the selected folder that want bodies */
+/* An open fetch of the selected folder wants bodies. */
+bool fetch_wanting(const struct session *s);
 
 /* fetch_read.c: one FETCH response. */
 int fetch_read(struct session *s, struct err *err);

@@ -329,7 +329,7 @@ note_talk(struct session *s, int64_t since, struct err *err)
 		s->talked_ms = 0;
 		return 0;
 	}
-	s->talked_ms += clock_ms() - since;
+	s->talked_ms += clock_tick_ms() - since;
 	if (s->ep->timeout_ms == 0 || s->talked_ms <= (int64_t)TALK_TIMEOUTS * s->ep->timeout_ms)
 		return 0;
 	return err_set(err, ERR_TIMEOUT, "the server talks, and has not answered %s for %lld s",
@@ -339,7 +339,7 @@ note_talk(struct session *s, int64_t since, struct err *err)
 int
 session_pump(struct session *s, struct err *err)
 {
-	int64_t since = clock_ms();
+	int64_t since = clock_tick_ms();
 	struct err local = { 0 };
 	int ret;
 

@@ -67,6 +67,7 @@ session_free(struct session **session)
 		s->io.close(s->io.owner, s->logging_out ? CLOSE_LEAVE : CLOSE_TAKEN);
 	wire_clear(&s->wire);
 	digester_free(&s->digester);
+	spool_slab_unref(&s->slab);
 	free(s->subscribing);
 	str_wipe(&s->line);
 	str_clear(&s->trace);

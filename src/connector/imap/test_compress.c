@@ -240,11 +240,10 @@ static struct batch *
 make_batch(const struct folder *folder)
 {
 	struct batch *batch = batch_new(1);
-	struct message *message = xcalloc(1, sizeof(*message));
+	struct message *message = message_new(1);
 	struct err err = { 0 };
 	struct store_entry *entry;
 
-	message->item = item_new(1);
 	message->item->received = ITEM_DATE_NONE;
 	message->body = spool_new(ends.env.pool);
 	CHECK_INT(spool_write(message->body, "hello", 5, &err), 0);

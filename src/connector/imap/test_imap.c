@@ -286,9 +286,8 @@ make_batch(const struct folder *folder, const char *const *bodies, const char *k
 
 	batch->folder = folder;
 	for (size_t i = 0; bodies[i] != NULL; i++) {
-		struct message *m = xcalloc(1, sizeof(*m));
+		struct message *m = message_new((uint32_t)i + 1);
 
-		m->item = item_new((uint32_t)i + 1);
 		m->item->flags = i == 0 ? ITEM_SEEN : 0;
 		m->item->received = 1704067200;
 		if (keywords != NULL)
@@ -469,9 +468,8 @@ test_store_broken_body(void)
 	struct session *s;
 	struct err err = { 0 }, why = { 0 };
 	struct batch *batch = batch_new(1);
-	struct message *m = xcalloc(1, sizeof(*m));
+	struct message *m = message_new(1);
 
-	m->item = item_new(1);
 	m->item->received = 0;
 	m->body_bytes = 300000;
 	m->body = spool_new_ring(1 << 18, 300000);

@@ -45,12 +45,10 @@ wire_take_ahead(struct wire *wire, size_t *len_r)
 }
 
 static int
-fill(struct wire *wire, struct err *err)
+refill(struct wire *wire, struct err *err)
 {
 	size_t got = 0;
 
-	if (wire->pos < wire->end)
-		return 0;
 	if (wire->input.read(wire->input.owner, wire->buf, WIRE_BUFFER, &got, err) != 0)
 		return -1;
 	if (got == 0 || got > WIRE_BUFFER)
@@ -60,7 +58,14 @@ fill(struct wire *wire, struct err *err)
 	return 0;
 }
 
-static int
+/* There is a byte to be looked at. */
+static inline int
+fill(struct wire *wire, struct err *err)
+{
+	return wire->pos < wire->end ? 0 : refill(wire, err);
+}
+
+static inline int
 peek(struct wire *wire, unsigned char *c_r, struct err *err)
 {
 	if (fill(wire, err) != 0)
@@ -70,7 +75,7 @@ peek(struct wire *wire, unsigned char *c_r, struct err *err)
 }
 
 /* Consumes n buffered bytes of the line. */
-static int
+static inline int
 take(struct wire *wire, size_t n, struct err *err)
 {
 	if (n > WIRE_LINE_MAX - wire->line_bytes)
@@ -130,29 +135,50 @@ wire_begin(struct wire *wire, struct err *err)
 	return 0;
 }
 
+enum byte_class {
+	ENDS_ATOM = 1,
+	ENDS_RUN = 2 /* of bytes in a quoted string that are what they say */
+};
+
+static const unsigned char classes[256] = {
+	[' '] = ENDS_ATOM,
+	['('] = ENDS_ATOM,
+	[')'] = ENDS_ATOM,
+	['\t'] = ENDS_ATOM,
+	['\r'] = ENDS_ATOM | ENDS_RUN,
+	['\n'] = ENDS_ATOM | ENDS_RUN,
+	['"'] = ENDS_RUN,
+	['\\'] = ENDS_RUN,
+};
+
 static bool
 ends_atom(unsigned char c)
 {
-	return c == ' ' || c == '(' || c == ')' || c == '\r' || c == '\n' || c == '\t';
+	return (classes[c] & ENDS_ATOM) != 0;
+}
+
+/* What is buffered, up to a byte of that class, into text. */
+static int
+read_run(struct wire *wire, enum byte_class until, struct err *err)
+{
+	const unsigned char *from = wire->buf + wire->pos, *end = wire->buf + wire->end, *at = from;
+
+	while (at < end && (classes[*at] & until) == 0)
+		at++;
+	if (text_add(wire, from, (size_t)(at - from), err) != 0)
+		return -1;
+	return take(wire, (size_t)(at - from), err);
 }
 
 /* Bytes up to a separator into text. */
 static int
 read_atom(struct wire *wire, struct err *err)
 {
-	size_t n;
-
-	for (;;) {
-		if (fill(wire, err) != 0)
+	do {
+		if (fill(wire, err) != 0 || read_run(wire, ENDS_ATOM, err) != 0)
 			return -1;
-		for (n = wire->pos; n < wire->end && !ends_atom(wire->buf[n]); n++)
-			;
-		n -= wire->pos;
-		if (text_add(wire, wire->buf + wire->pos, n, err) != 0 || take(wire, n, err) != 0)
-			return -1;
-		if (wire->pos < wire->end)
-			return 0;
-	}
+	} while (wire->pos == wire->end);
+	return 0;
 }
 
 /* The opening quote is next. */
@@ -164,6 +190,8 @@ read_quoted(struct wire *wire, struct err *err)
 	if (take(wire, 1, err) != 0)
 		return -1;
 	for (;;) {
+		if (fill(wire, err) != 0 || read_run(wire, ENDS_RUN, err) != 0)
+			return -1;
 		if (peek(wire, &c, err) != 0 || take(wire, 1, err) != 0)
 			return -1;
 		if (c == '"')
@@ -362,7 +390,7 @@ wire_next(struct wire *wire, bool stream, struct wire_token *token, struct err *
 	if (read_token(wire, c, stream, token, err) != 0)
 		return -1;
 	token_text(wire, token);
-	if (token->type == WIRE_ATOM && text_ieq(token->text, "NIL") && token->len == 3)
+	if (token->type == WIRE_ATOM && wire_is(token, "NIL"))
 		token->type = WIRE_NIL;
 	return 0;
 }
@@ -444,6 +472,11 @@ wire_literal_read(struct wire *wire, void *buf, size_t size, size_t *got_r, stru
 	*got_r = 0;
 	if (want == 0)
 		return 0;
+	if (have == 0 && want < WIRE_DIRECT) {
+		if (refill(wire, err) != 0)
+			return -1;
+		have = wire->end - wire->pos;
+	}
 	if (have == 0) { /* straight into the caller's buffer: a body is copied once less */
 		if (wire->input.read(wire->input.owner, buf, want, got_r, err) != 0)
 			return -1;
@@ -538,12 +571,4 @@ wire_u64(const struct wire_token *token, uint64_t *value_r)
 		return -1;
 	*value_r = value;
 	return 0;
-}
-
-bool
-wire_is(const struct wire_token *token, const char *word)
-{
-	size_t len = strlen(word);
-
-	return token->len == len && text_ieqn(token->text, word, len);
 }

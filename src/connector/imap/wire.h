@@ -12,13 +12,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum wire_limit {
 	WIRE_LINE_MAX = 1 << 20,     /* bytes of one response outside of its literals */
 	WIRE_INLINE_MAX = 256 << 10, /* a literal that is held in memory */
 	WIRE_DEPTH_MAX = 32,         /* open parentheses */
 	WIRE_TOKENS_MAX = 200000,    /* of one response */
-	WIRE_BUFFER = 64 << 10
+	WIRE_BUFFER = 64 << 10,
+	WIRE_DIRECT = 16 << 10 /* of a literal: less comes through the buffer, with what follows */
 };
 
 /* At least one byte, or -1 with *err; never 0 bytes with success. */
@@ -87,6 +89,14 @@ const void *wire_take_ahead(struct wire *wire, size_t *len_r);
 /* A token as a number: the whole text, decimal. -1 when it is none or too large (no *err). */
 int wire_u32(const struct wire_token *token, uint32_t *value_r);
 int wire_u64(const struct wire_token *token, uint64_t *value_r);
-bool wire_is(const struct wire_token *token, const char *word); /* case-blind */
+
+/* Case-blind. Here, so that a word's length is known where it stands: most words are not it. */
+static inline bool
+wire_is(const struct wire_token *token, const char *word)
+{
+	size_t len = strlen(word);
+
+	return token->len == len && text_ieqn(token->text, word, len);
+}
 
 #endif
