@@ -274,12 +274,14 @@ int ledger_reasons(struct ledger *ledger, uint64_t account, enum item_state stat
 int ledger_each_remark(struct ledger *ledger, uint64_t account, ledger_item_fn *fn, void *context,
 	struct err *err);
 
-/* What has changed since the last manifest that was confirmed, in the order of folders: the folder
- * (item NULL, uid 0), an item as it is now, or an item that is no more (item NULL). fn returns 0
- * to go on. *up_to_r is for ledger_manifest_done(). reads. */
+/* What has changed since the last manifest that was confirmed, in the order of folders (of very
+ * many changes, of each piece of them, a later one being the newer): the folder (item NULL, uid 0),
+ * an item as it is now, or an item that is no more (item NULL). fn returns 0 to go on. *up_to_r is
+ * for ledger_manifest_done(), and as `after` of a later call it leaves out what this one told; 0:
+ * tell all. reads. */
 typedef int ledger_change_fn(void *context, const struct ledger_account *account,
 	const struct ledger_folder *folder, uint32_t uid, const struct ledger_item *item);
-int ledger_each_change(struct ledger *ledger, ledger_change_fn *fn, void *context,
+int ledger_each_change(struct ledger *ledger, uint64_t after, ledger_change_fn *fn, void *context,
 	uint64_t *up_to_r, struct err *err);
 /* A manifest: its file's name and the SHA-256 of all its bytes, in hex. Empty: none yet. */
 struct ledger_manifest {
