@@ -502,6 +502,14 @@ test_chain(void)
 	bench_close(&bench);
 }
 
+static void
+rename_folder(struct bench *bench, struct ledger_folder *folder, const char *name)
+{
+	free(folder->source_name);
+	folder->source_name = word(name);
+	CHECK_INT(ledger_folder_put(bench->ledger, folder, NULL), 0);
+}
+
 /* Taken down while there come more changes: what was told is not told again unless it changed,
  * under the folder's name of that time, and all of it is one manifest. */
 static void
@@ -525,27 +533,27 @@ test_pieces(void)
 	fflush(out);
 	before = size;
 	CHECK_INT(ledger_folders(bench.ledger, bench.ana, &folders, &count, &err), 0);
-	free(folders[0].source_name);
-	folders[0].source_name = word("Inbox");
-	CHECK_INT(ledger_folder_put(bench.ledger, &folders[0], &err), 0);
+	rename_folder(&bench, &folders[0], "Inbox");
 	uidset_add(&uids, 2, 2);
 	ledger_items_remove(bench.ledger, folders[0].id, &uids);
 	add_item(&bench, folders[0].id, 4, ITEM_LANDED, REASON_NONE, NULL);
-	add_item(&bench, folders[0].id, 9, ITEM_LANDED, REASON_NONE, NULL);
+	add_item(&bench, folders[1].id, 9, ITEM_LANDED, REASON_NONE, NULL);
 	CHECK_INT(ledger_flush(bench.ledger, &err), 0);
 	CHECK_INT(manifest_more(manifest, &err), 0);
-	add_item(&bench, folders[0].id, 10, ITEM_LANDED, REASON_NONE, NULL);
+	rename_folder(&bench, &folders[1], "Plans");
+	add_item(&bench, folders[1].id, 10, ITEM_LANDED, REASON_NONE, NULL);
 	CHECK_INT(ledger_flush(bench.ledger, &err), 0);
 	CHECK_INT(manifest_more(manifest, &err), 0);
 	CHECK_INT(manifest_end(manifest, &chain, &err), 0);
 	manifest_free(&manifest);
 	fclose(out);
 	after = text + before;
-	CHECK_INT(lines_of(text), 1 + 2 + 8 + 1 + 4 + 1);
-	CHECK_INT(lines_of(after), 1 + 4 + 1);
+	CHECK_INT(lines_of(text), 1 + 2 + 8 + 2 + 4 + 1);
+	CHECK_INT(lines_of(after), 2 + 4 + 1);
 	check_has(after, "\"folder\":\"Inbox\",\"uidvalidity\":7,\"uid\":2,\"state\":\"removed\"}");
 	check_has(after, "\"folder\":\"Inbox\",\"uidvalidity\":7,\"uid\":4,\"size\":1000,");
-	check_has(after, "\"uid\":10,");
+	check_has(after, "\"uid\":9,");
+	check_has(after, "\"folder\":\"Plans\",\"uidvalidity\":7,\"uid\":10,");
 	check_has(after, "{\"items\":12,");
 	CHECK_INT(ledger_manifest_done(bench.ledger, &done, chain.up_to, &err), 0);
 	free(text);
