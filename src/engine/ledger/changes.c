@@ -114,8 +114,6 @@ struct walk {
 	uint64_t up_to;
 	struct ledger_account account;
 	struct ledger_folder folder; /* id 0: none was read yet */
-	int kind;
-	uint64_t next; /* of this kind and piece, UIDs below were told: ranges may overlap */
 };
 
 static int
@@ -128,6 +126,26 @@ compare_ranges(const void *a, const void *b)
 	if (one->kind != two->kind)
 		return one->kind < two->kind ? -1 : 1;
 	return one->first < two->first ? -1 : one->first > two->first;
+}
+
+/* Sorted, those that touch or overlap made one: transactions cut what was one after the other. */
+static size_t
+join_ranges(struct range *ranges, size_t count)
+{
+	size_t n = 0;
+
+	qsort(ranges, count, sizeof(*ranges), compare_ranges);
+	for (size_t i = 1; i < count; i++) {
+		struct range *last = &ranges[n];
+		const struct range *range = &ranges[i];
+
+		if (range->folder != last->folder || range->kind != last->kind ||
+			range->first > (uint64_t)last->last + 1)
+			ranges[++n] = *range;
+		else if (range->last > last->last)
+			last->last = range->last;
+	}
+	return count == 0 ? 0 : n + 1;
 }
 
 /* The next piece, in the order of folders. *after moves on. */
@@ -168,7 +186,7 @@ read_ranges(struct walk *walk, struct range *after, struct range *ranges, size_t
 	ledger_return(walk->ledger, &db);
 	if (*count_r > 0)
 		*after = ranges[*count_r - 1];
-	qsort(ranges, *count_r, sizeof(*ranges), compare_ranges);
+	*count_r = join_ranges(ranges, *count_r);
 	return ret;
 }
 
@@ -190,11 +208,12 @@ enter_folder(struct walk *walk, uint64_t id, struct err *err)
 /* The items of a range as they are now, and for UIDs that had a row what has become of it. 1: the
  * call-back has had enough. */
 static int
-walk_items(struct walk *walk, uint32_t first, uint32_t last, struct err *err)
+walk_items(struct walk *walk, const struct range *range, struct err *err)
 {
-	bool removed = walk->kind == CHANGE_REMOVED;
+	bool removed = range->kind == CHANGE_REMOVED;
 	struct ledger_item *items;
-	uint64_t at = first;
+	uint64_t at = range->first;
+	uint32_t last = range->last;
 	size_t count;
 	int ret = 0;
 
@@ -221,20 +240,11 @@ walk_items(struct walk *walk, uint32_t first, uint32_t last, struct err *err)
 static int
 walk_range(struct walk *walk, const struct range *range, struct err *err)
 {
-	if (walk->folder.id != range->folder || walk->kind != range->kind)
-		walk->next = 0;
 	if (enter_folder(walk, range->folder, err) < 0)
 		return -1;
-	walk->kind = range->kind;
 	if (range->kind == CHANGE_FOLDER)
 		return walk->fn(walk->context, &walk->account, &walk->folder, 0, NULL) != 0;
-	if (walk->next < range->first)
-		walk->next = range->first;
-	if (walk->next > range->last)
-		return 0;
-	range = &(struct range){ .first = (uint32_t)walk->next, .last = range->last };
-	walk->next = (uint64_t)range->last + 1;
-	return walk_items(walk, range->first, range->last, err);
+	return walk_items(walk, range, err);
 }
 
 static int
@@ -269,7 +279,6 @@ ledger_each_change(struct ledger *ledger, uint64_t after, ledger_change_fn *fn, 
 		ret = read_ranges(&walk, &at, ranges, &count, err);
 		if (ret < 0 || count == 0)
 			break;
-		walk.next = 0;
 		for (size_t i = 0; i < count && ret == 0; i++)
 			ret = walk_range(&walk, &ranges[i], err);
 	}

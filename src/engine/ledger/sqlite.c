@@ -76,6 +76,7 @@ uint64_t
 ledger_send(struct ledger *ledger, struct op **op)
 {
 	uint64_t ticket = 0;
+	bool first;
 	struct err err;
 
 	pthread_mutex_lock(&ledger->lock);
@@ -86,6 +87,7 @@ ledger_send(struct ledger *ledger, struct op **op)
 	while (!ledger->failed && ledger->bytes >= QUEUE_MAX_BYTES)
 		pthread_cond_wait(&ledger->room, &ledger->lock);
 	if (!ledger->failed) {
+		first = ledger->head == NULL;
 		ticket = ++ledger->queued;
 		(*op)->ticket = ticket;
 		ledger->bytes += (*op)->weight;
@@ -93,7 +95,9 @@ ledger_send(struct ledger *ledger, struct op **op)
 		*ledger->tail = *op;
 		ledger->tail = &(*op)->next;
 		*op = NULL;
-		pthread_cond_signal(&ledger->work);
+		/* A thread that lingers already is woken when it shall do so no longer. */
+		if (first || ledger->urgent || ledger->bytes >= LINGER_BYTES)
+			pthread_cond_signal(&ledger->work);
 	}
 	pthread_mutex_unlock(&ledger->lock);
 	free(*op);
