@@ -464,7 +464,6 @@ ledger_intend(struct ledger *ledger, const struct ledger_batch *batch, uint64_t 
 	intend->intended = batch->intended;
 	intend->items = batch->count;
 	op = &intend->op;
-	op->urgent = true;
 	pthread_mutex_lock(&ledger->lock);
 	id = intend->id = ledger->next_batch++;
 	pthread_mutex_unlock(&ledger->lock);

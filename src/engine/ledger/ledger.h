@@ -318,8 +318,8 @@ struct ledger_batch {
 	size_t count;
 };
 /* Queued: records that the batch is about to be sent; read back after a crash. *ticket_r for
- * ledger_wait(): durable before the first byte leaves. Copies all. batch->id is ignored, *id_r is
- * the new one at once. */
+ * ledger_wait(): durable before the first byte leaves; it is that call which makes haste. Copies
+ * all. batch->id is ignored, *id_r is the new one at once. */
 int ledger_intend(struct ledger *ledger, const struct ledger_batch *batch, uint64_t *id_r,
 	uint64_t *ticket_r, struct err *err);
 /* Queued: in one transaction the items' end states and the end of the batch row. Items of the batch

@@ -105,7 +105,7 @@ struct op {
 	struct op *next;
 	uint64_t ticket;
 	size_t weight;
-	bool urgent; /* someone waits, or will: do not linger for company */
+	bool urgent; /* someone waits: do not linger for company */
 	op_fn *apply;
 };
 

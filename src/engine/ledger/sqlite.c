@@ -2,8 +2,9 @@
  *
  * Every write is an operation in one queue. The writing thread takes all that is queued, runs it
  * in the order queued inside one transaction, and wakes the waiters after the COMMIT: so a ticket
- * is durable only after everything queued before it. An operation nobody waits for lingers a
- * moment, that the next intent may take it along. The queue is bounded by bytes: senders wait.
+ * is durable only after everything queued before it. What nobody waits for lingers a
+ * moment for company: who waits for one intent takes along those behind it. The queue is bounded by
+ * bytes: senders wait.
  *
  * Readers have connections of their own (WAL: they never wait for the writer). An empty ledger in
  * memory has one connection for all, under memory_lock. */
