@@ -25,7 +25,7 @@ struct manifest {
 	struct digest_sum *sum;
 	bool begun;
 	uint64_t items, told; /* changes up to there have their lines */
-	struct err *err;      /* of the call at work: the call-back's failure is not the walk's */
+	struct err err;       /* the first one: the call-back's failure is not the walk's */
 	/* Lines, the last of which may not be whole. */
 	char *page;
 	size_t len, cap;
@@ -68,7 +68,7 @@ spill(struct manifest *manifest)
 	manifest->len = 0;
 	digest_sum_add(manifest->sum, manifest->page, len);
 	if (fwrite(manifest->page, 1, len, manifest->out) != len)
-		return err_set(manifest->err, ERR_DISK, "the manifest cannot be written");
+		return err_set(&manifest->err, ERR_DISK, "the manifest cannot be written");
 	return 0;
 }
 
@@ -94,7 +94,7 @@ put_line(struct manifest *manifest, json_t *object)
 	char *text = dump(object);
 
 	if (text == NULL)
-		return err_set(manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
+		return err_set(&manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
 	put_word(manifest, text);
 	free(text);
 	return end_line(manifest);
@@ -171,7 +171,7 @@ begin_folder(struct manifest *manifest, const struct ledger_account *account,
 	manifest->head = members(begin_line(account, folder));
 	manifest->target = members(target);
 	if (manifest->head == NULL || manifest->target == NULL)
-		return err_set(manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
+		return err_set(&manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
 	manifest->head_len = strlen(manifest->head);
 	manifest->target_len = strlen(manifest->target);
 	return 0;
@@ -343,8 +343,8 @@ first_line(struct manifest *manifest)
 	struct ledger_run run;
 	json_t *line;
 
-	if (ledger_manifest_last(manifest->ledger, &before, manifest->err) < 0 ||
-		report_last_run(manifest->ledger, &run, manifest->err) < 0)
+	if (ledger_manifest_last(manifest->ledger, &before, &manifest->err) < 0 ||
+		report_last_run(manifest->ledger, &run, &manifest->err) < 0)
 		return -1;
 	line = json_object();
 	report_json_number(line, "manifest", 2);
@@ -402,23 +402,21 @@ manifest_free(struct manifest **manifest_p)
 int
 manifest_more(struct manifest *manifest, struct err *err)
 {
-	struct err first = { 0 };
 	uint64_t up_to = 0;
 	int ret = 0;
 
-	manifest->err = &first;
 	if (!manifest->begun)
 		ret = first_line(manifest);
 	manifest->begun = true;
 	if (ret == 0)
-		ret = ledger_each_change(
-			manifest->ledger, manifest->told, change_line, manifest, &up_to, &first);
+		ret = ledger_each_change(manifest->ledger, manifest->told, change_line, manifest,
+			&up_to, &manifest->err);
 	forget_folder(manifest);
 	manifest->told = up_to;
-	if (ret == 0 && first.code == ERR_NONE)
+	if (ret == 0 && manifest->err.code == ERR_NONE)
 		ret = spill(manifest);
-	if (ret < 0 || first.code != ERR_NONE) {
-		*err = first;
+	if (ret < 0 || manifest->err.code != ERR_NONE) {
+		*err = manifest->err;
 		return -1;
 	}
 	return report_check(manifest->out, err);
@@ -429,9 +427,10 @@ manifest_end(struct manifest *manifest, struct report_chain *chain_r, struct err
 {
 	unsigned char digest[DIGEST_SIZE];
 
-	manifest->err = err;
-	if (last_line(manifest) < 0)
+	if (last_line(manifest) < 0) {
+		*err = manifest->err;
 		return -1;
+	}
 	digest_sum_get(manifest->sum, digest);
 	report_hex(chain_r->sha256, digest);
 	chain_r->up_to = manifest->told;
