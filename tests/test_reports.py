@@ -91,6 +91,41 @@ def test_report_after_a_kill(bench):
     check_in("\n  run: mailboxes left out: 1\n  u3: left out: skipped by the admin\n", text)
 
 
+def nameless(pid):
+    """Bytes in the file without a name that the process writes into its run's directory."""
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        path = "/proc/%d/fd/%s" % (pid, fd)
+        try:
+            if "/logs/" in os.readlink(path) and os.stat(path).st_nlink == 0:
+                return os.stat(path).st_size
+        except FileNotFoundError:
+            pass
+    return 0
+
+
+@test(timeout=90)
+def test_manifest_grows(bench):
+    """It is written while the run is at work, under no name; a kill leaves nothing of it, and what it
+    told is in the next run's. What changes after it was told has its last word at the end."""
+    world = World(bench, each=60, slow=0.1, run={"jobs": 1})
+    pid = world.detach()
+    first = wait_for(lambda: nameless(pid), 20, "the beginning of the manifest")
+    wait_for(lambda: nameless(pid) > first + 1000, 20, "more of it")
+    check_equal(os.listdir(world.haul.logs()[-1]), ["debug.log"], "files of a run at work")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not alive(pid), 10, "the end of the process")
+    check_equal(os.listdir(world.haul.logs()[-1]), ["debug.log"], "files of a run that was killed")
+    told = world.haul.sql("SELECT count(*) AS n FROM item")[0]["n"]
+    check(told > 0, "nothing was in the ledger when the run was killed")
+    pid = world.detach()
+    first = wait_for(lambda: nameless(pid), 20, "the beginning of the next one")
+    wait_for(lambda: nameless(pid) > first + 1000, 20, "more of that")
+    world.target.rules()
+    wait_for(lambda: not world.status()["running"], 40, "the end of the run")
+    check_equal(world.haul.must_chain(), world.count, "rows of the chain")
+    check_equal(len(world.haul.manifests()), 1, "manifests")
+
+
 @test(timeout=60)
 def test_rounds_and_forecast(bench):
     """The report has a row per round, and tells the next one's length by the last later one."""

@@ -77,6 +77,41 @@ file_create(const char *path, bool replace, struct err *err)
 	return f;
 }
 
+FILE *
+file_create_nameless(const char *dir, struct err *err)
+{
+	int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	FILE *f;
+
+	if (fd < 0) {
+		err_errno(err, ERR_DISK, errno, "creating a file without a name in %s", dir);
+		return NULL;
+	}
+	f = fdopen(fd, "w");
+	if (f == NULL)
+		BUG("no stream for an open file");
+	return f;
+}
+
+int
+file_name(FILE *nameless, const char *path, struct err *err)
+{
+	char *part = xasprintf("%s.part", path), from[40];
+	int ret = 0;
+
+	/* A name is not given in the place of another, but taken by a rename. */
+	snprintf(from, sizeof from, "/proc/self/fd/%d", fileno(nameless));
+	if ((unlink(part) < 0 && errno != ENOENT) ||
+		linkat(AT_FDCWD, from, AT_FDCWD, part, AT_SYMLINK_FOLLOW) < 0) {
+		ret = err_errno(err, ERR_DISK, errno, "naming %s", part);
+	} else if (rename(part, path) < 0) {
+		ret = err_errno(err, ERR_DISK, errno, "naming %s", path);
+		unlink(part);
+	}
+	free(part);
+	return ret;
+}
+
 static int
 read_all(int fd, const char *path, struct str *out, struct err *err)
 {
@@ -173,6 +208,14 @@ file_write_atomic(const char *path, const void *bytes, size_t len, struct err *e
 	}
 	free(temporary);
 	return ret < 0 ? -1 : 0;
+}
+
+int
+file_sync_name(const char *path, struct err *err)
+{
+	if (sync_directory_of(path) < 0)
+		return err_errno(err, ERR_DISK, errno, "syncing the name of %s", path);
+	return 0;
 }
 
 int

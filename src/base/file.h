@@ -13,6 +13,13 @@
 int file_mkdirs(const char *path, struct err *err);
 /* Creates (O_EXCL unless replace) with 0600. NULL with *err on failure. */
 FILE *file_create(const char *path, bool replace, struct err *err);
+/* A file without a name in that directory, 0600: it goes with the process. NULL with *err where the
+ * file system has none. */
+FILE *file_create_nameless(const char *dir, struct err *err);
+/* Gives it one, in the place of what has it. Syncs neither the bytes nor the name. */
+int file_name(FILE *nameless, const char *path, struct err *err);
+/* The name of a file that was renamed survives a power cut then. */
+int file_sync_name(const char *path, struct err *err);
 /* Whole file into out, held to out's limit. */
 int file_read(const char *path, struct str *out, struct err *err);
 /* Temporary name beside it, fsync, rename, fsync of the directory; mode 0600. */

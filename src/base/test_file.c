@@ -111,6 +111,45 @@ files_are_created_private_and_once(void)
 }
 
 static void
+nameless_files_get_a_name(void)
+{
+	char *path = in_top("named");
+	struct str text = { 0 };
+	struct stat st;
+	struct err err;
+	FILE *f = file_create_nameless(top, &err);
+
+	if (f == NULL && strstr(err.text, strerror(EOPNOTSUPP)) != NULL) {
+		free(path);
+		return;
+	}
+	CHECK(f != NULL);
+	fputs("one", f);
+	CHECK_INT(fflush(f), 0);
+	CHECK_INT(stat(path, &st), -1);
+	CHECK_INT(file_name(f, path, &err), 0);
+	CHECK_INT(file_sync_name(path, &err), 0);
+	fclose(f);
+	CHECK_INT(mode_of(path), 0600);
+	f = file_create_nameless(top, &err);
+	CHECK(f != NULL);
+	fputs("two", f);
+	CHECK_INT(fflush(f), 0);
+	CHECK_INT(file_name(f, path, &err), 0); /* in the place of the other */
+	fclose(f);
+	CHECK_INT(file_read(path, &text, &err), 0);
+	CHECK_STR(str_get(&text), "two");
+	str_clear(&text);
+	CHECK_INT(unlink(path), 0);
+	free(path);
+	path = in_top("named.part");
+	CHECK_INT(stat(path, &st), -1);
+	free(path);
+	CHECK(file_create_nameless("/nonexistent", &err) == NULL);
+	CHECK_INT(err.code, ERR_DISK);
+}
+
+static void
 files_are_read_up_to_the_limit(void)
 {
 	char *path = in_top("read");
@@ -279,6 +318,7 @@ main(void)
 	RUN(paths_are_joined);
 	RUN(directories_are_private);
 	RUN(files_are_created_private_and_once);
+	RUN(nameless_files_get_a_name);
 	RUN(files_are_read_up_to_the_limit);
 	RUN(replacing_is_whole_and_leaves_nothing);
 	RUN(only_private_files_may_hold_secrets);

@@ -3,8 +3,8 @@ noinst_LIBRARIES += src/report/libreport.a
 src_report_libreport_a_SOURCES = \
 	src/report/report.h src/report/report_private.h src/report/format.h \
 	src/report/json_private.h \
-	src/report/csv.c src/report/format.c src/report/json.c src/report/manifest.c \
-	src/report/model.c src/report/rounds.c src/report/text.c src/report/write.c
+	src/report/csv.c src/report/draft.c src/report/format.c src/report/json.c \
+	src/report/manifest.c src/report/model.c src/report/rounds.c src/report/text.c src/report/write.c
 
 check_PROGRAMS += src/report/test_format
 UNIT_TESTS += src/report/test_format

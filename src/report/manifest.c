@@ -3,7 +3,8 @@
  * What an auditor keeps: which item of the source is which item of the target, with the digest of
  * its bytes. The first line names the manifest before it with the digest of that file; all of them
  * together, a later line in the place of an earlier one of the same folder and UID, are what the
- * ledger holds. Written as the ledger is read, and no longer than what has changed. */
+ * ledger holds. Written as the ledger is read, no longer than what has changed, and piece by piece
+ * where somebody wants it while there come more changes. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,27 +17,66 @@
 #include "report/report_private.h"
 #include "base/banned.h"
 
+#define PAGE_BYTES 65536 /* hashed and written at once */
+
 struct manifest {
+	struct ledger *ledger;
 	FILE *out;
 	struct digest_sum *sum;
-	uint64_t items;
-	struct err *err;
+	bool begun;
+	uint64_t items, told; /* changes up to there have their lines */
+	struct err err;       /* the first one: the call-back's failure is not the walk's */
+	/* Lines, the last of which may not be whole. */
+	char *page;
+	size_t len, cap;
 	/* Of the folder whose items are being written: what all their lines begin with and have. */
 	uint64_t folder;
 	char *head, *target; /* JSON members without braces */
-	struct str line;
+	size_t head_len, target_len;
 	/* The last flags that were written, and what they became: most are as those before. */
 	unsigned flags_bits;
 	char *flags_keywords, *flags;
 };
 
-static int
-put_text(struct manifest *manifest, const char *text, size_t len)
+static void
+put(struct manifest *manifest, const char *text, size_t len)
 {
-	digest_sum_add(manifest->sum, text, len);
-	if (fwrite(text, 1, len, manifest->out) != len)
-		return err_set(manifest->err, ERR_DISK, "the manifest cannot be written");
+	if (len > manifest->cap - manifest->len) {
+		manifest->cap = manifest->cap * 2 + len + PAGE_BYTES;
+		manifest->page = xrealloc(manifest->page, manifest->cap);
+	}
+	memcpy(manifest->page + manifest->len, text, len);
+	manifest->len += len;
+}
+
+static void
+put_word(struct manifest *manifest, const char *text)
+{
+	put(manifest, text, strlen(text));
+}
+
+/* The length is known to the compiler. */
+#define PUT(manifest, literal) put(manifest, literal, sizeof(literal) - 1)
+
+static int
+spill(struct manifest *manifest)
+{
+	size_t len = manifest->len;
+
+	if (len == 0)
+		return 0;
+	manifest->len = 0;
+	digest_sum_add(manifest->sum, manifest->page, len);
+	if (fwrite(manifest->page, 1, len, manifest->out) != len)
+		return err_set(&manifest->err, ERR_DISK, "the manifest cannot be written");
 	return 0;
+}
+
+static int
+end_line(struct manifest *manifest)
+{
+	put(manifest, "\n", 1);
+	return manifest->len >= PAGE_BYTES ? spill(manifest) : 0;
 }
 
 static char *
@@ -52,13 +92,12 @@ static int
 put_line(struct manifest *manifest, json_t *object)
 {
 	char *text = dump(object);
-	int ret;
 
 	if (text == NULL)
-		return err_set(manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
-	ret = put_text(manifest, text, strlen(text));
+		return err_set(&manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
+	put_word(manifest, text);
 	free(text);
-	return ret < 0 ? -1 : put_text(manifest, "\n", 1);
+	return end_line(manifest);
 }
 
 /* How a line is found again: folders may change their names. */
@@ -105,6 +144,15 @@ members(json_t *object)
 	return text;
 }
 
+/* Its names may have changed since its last lines. */
+static void
+forget_folder(struct manifest *manifest)
+{
+	free(manifest->head);
+	free(manifest->target);
+	manifest->head = manifest->target = NULL;
+}
+
 /* Lines of one folder have most in common, and there are millions of them: the common part is made
  * once, by jansson, and the rest, which is numbers and words of ours, by hand. */
 static int
@@ -115,8 +163,7 @@ begin_folder(struct manifest *manifest, const struct ledger_account *account,
 
 	if (manifest->head != NULL && manifest->folder == folder->id)
 		return 0;
-	free(manifest->head);
-	free(manifest->target);
+	forget_folder(manifest);
 	target = json_object();
 	report_json_text(target, "target_account", account->target_user);
 	report_json_text(target, "target_folder", folder->target_name);
@@ -124,12 +171,14 @@ begin_folder(struct manifest *manifest, const struct ledger_account *account,
 	manifest->head = members(begin_line(account, folder));
 	manifest->target = members(target);
 	if (manifest->head == NULL || manifest->target == NULL)
-		return err_set(manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
+		return err_set(&manifest->err, ERR_INTERNAL, "a line of the manifest has no form");
+	manifest->head_len = strlen(manifest->head);
+	manifest->target_len = strlen(manifest->target);
 	return 0;
 }
 
 static void
-add_member(struct str *line, const char *name, uint64_t number)
+put_number(struct manifest *manifest, uint64_t number)
 {
 	char digits[24];
 	size_t at = sizeof(digits);
@@ -138,33 +187,25 @@ add_member(struct str *line, const char *name, uint64_t number)
 		digits[--at] = (char)('0' + number % 10);
 		number /= 10;
 	} while (number > 0);
-	str_adds(line, ",\"");
-	str_adds(line, name);
-	str_adds(line, "\":");
-	str_add(line, digits + at, sizeof(digits) - at);
+	put(manifest, digits + at, sizeof(digits) - at);
 }
 
-/* A word of ours, or digits: nothing to be escaped. */
-static void
-add_word(struct str *line, const char *name, const char *word)
-{
-	str_adds(line, ",\"");
-	str_adds(line, name);
-	str_adds(line, "\":\"");
-	str_adds(line, word);
-	str_addc(line, '"');
-}
-
-static void
-add_digest(struct str *line, const char *name, const unsigned char digest[DIGEST_SIZE])
+static bool
+digest_is_there(const unsigned char digest[DIGEST_SIZE])
 {
 	static const unsigned char none[DIGEST_SIZE];
+
+	return memcmp(digest, none, DIGEST_SIZE) != 0;
+}
+
+static void
+put_digest(struct manifest *manifest, const unsigned char digest[DIGEST_SIZE])
+{
 	char hex[DIGEST_SIZE * 2 + 1];
 
-	if (memcmp(digest, none, DIGEST_SIZE) == 0)
-		return;
 	report_hex(hex, digest);
-	add_word(line, name, hex);
+	put(manifest, hex, sizeof hex - 1);
+	PUT(manifest, "\"");
 }
 
 static bool
@@ -199,57 +240,77 @@ know_flags(struct manifest *manifest, const struct ledger_item *item)
 }
 
 static void
-add_flags(struct manifest *manifest, const struct ledger_item *item)
+put_flags(struct manifest *manifest, const struct ledger_item *item)
 {
 	if (item->flags == 0 && item->keywords == NULL)
 		return;
 	if (!flags_are_known(manifest, item))
 		know_flags(manifest, item);
-	if (manifest->flags == NULL || manifest->flags[0] != '\0') {
-		str_addc(&manifest->line, ',');
-		str_adds(&manifest->line,
-			manifest->flags != NULL ? manifest->flags : "\"flags\":null");
+	if (manifest->flags == NULL) {
+		PUT(manifest, ",\"flags\":null");
+	} else if (manifest->flags[0] != '\0') {
+		PUT(manifest, ",");
+		put_word(manifest, manifest->flags);
 	}
 }
 
+/* Words of ours: nothing to be escaped. */
 static void
-add_fate(struct str *line, const struct ledger_item *item)
+put_fate(struct manifest *manifest, const struct ledger_item *item)
 {
 	struct str steps;
 
-	add_word(line, "state", item_state_name(item->state));
-	if (item->reason != REASON_NONE)
-		add_word(line, "reason", reason_name(item->reason));
+	PUT(manifest, ",\"state\":\"");
+	put_word(manifest, item_state_name(item->state));
+	if (item->reason != REASON_NONE) {
+		PUT(manifest, "\",\"reason\":\"");
+		put_word(manifest, reason_name(item->reason));
+	}
 	if (item->steps != 0) {
+		PUT(manifest, "\",\"steps\":\"");
 		str_init(&steps, 0);
 		report_steps(&steps, item->steps);
-		add_word(line, "steps", str_get(&steps));
+		put_word(manifest, str_get(&steps));
 		str_clear(&steps);
 	}
-	if (item->gone_round != 0)
-		add_member(line, "gone_round", item->gone_round);
+	PUT(manifest, "\"");
+	if (item->gone_round != 0) {
+		PUT(manifest, ",\"gone_round\":");
+		put_number(manifest, item->gone_round);
+	}
 }
 
 static void
-add_item(struct manifest *manifest, const struct ledger_folder *folder,
+put_item(struct manifest *manifest, const struct ledger_folder *folder,
 	const struct ledger_item *item)
 {
-	struct str *line = &manifest->line;
 	char when[24];
 
-	add_member(line, "size", item->size);
-	add_digest(line, "sha256", item->digest);
-	add_digest(line, "sent_sha256", item->sent);
-	if (item->received != ITEM_DATE_NONE)
-		add_word(line, "received", clock_iso(when, sizeof when, item->received));
-	add_flags(manifest, item);
-	str_addc(line, ',');
-	str_adds(line, manifest->target);
-	if (item->target_uid != 0) {
-		add_member(line, "target_uidvalidity", folder->target_uidvalidity);
-		add_member(line, "target_uid", item->target_uid);
+	PUT(manifest, ",\"size\":");
+	put_number(manifest, item->size);
+	if (digest_is_there(item->digest)) {
+		PUT(manifest, ",\"sha256\":\"");
+		put_digest(manifest, item->digest);
 	}
-	add_fate(line, item);
+	if (digest_is_there(item->sent)) {
+		PUT(manifest, ",\"sent_sha256\":\"");
+		put_digest(manifest, item->sent);
+	}
+	if (item->received != ITEM_DATE_NONE) {
+		PUT(manifest, ",\"received\":\"");
+		put_word(manifest, clock_iso(when, sizeof when, item->received));
+		PUT(manifest, "\"");
+	}
+	put_flags(manifest, item);
+	PUT(manifest, ",");
+	put(manifest, manifest->target, manifest->target_len);
+	if (item->target_uid != 0) {
+		PUT(manifest, ",\"target_uidvalidity\":");
+		put_number(manifest, folder->target_uidvalidity);
+		PUT(manifest, ",\"target_uid\":");
+		put_number(manifest, item->target_uid);
+	}
+	put_fate(manifest, item);
 }
 
 static int
@@ -257,34 +318,33 @@ change_line(void *context, const struct ledger_account *account, const struct le
 	uint32_t uid, const struct ledger_item *item)
 {
 	struct manifest *manifest = context;
-	struct str *line = &manifest->line;
 
 	if (uid == 0)
 		return folder_line(manifest, account, folder);
 	if (begin_folder(manifest, account, folder) < 0)
 		return -1;
 	manifest->items++;
-	str_reset(line);
-	str_addc(line, '{');
-	str_adds(line, manifest->head);
-	add_member(line, "uid", uid);
+	PUT(manifest, "{");
+	put(manifest, manifest->head, manifest->head_len);
+	PUT(manifest, ",\"uid\":");
+	put_number(manifest, uid);
 	if (item == NULL) /* it will be tried again, or has gone into another folder's rows */
-		add_word(line, "state", "removed");
+		PUT(manifest, ",\"state\":\"removed\"");
 	else
-		add_item(manifest, folder, item);
-	str_adds(line, "}\n");
-	return put_text(manifest, line->data, line->len);
+		put_item(manifest, folder, item);
+	PUT(manifest, "}");
+	return end_line(manifest);
 }
 
 static int
-first_line(struct manifest *manifest, const struct report_source *source)
+first_line(struct manifest *manifest)
 {
 	struct ledger_manifest before;
 	struct ledger_run run;
 	json_t *line;
 
-	if (ledger_manifest_last(source->ledger, &before, manifest->err) < 0 ||
-		report_last_run(source->ledger, &run, manifest->err) < 0)
+	if (ledger_manifest_last(manifest->ledger, &before, &manifest->err) < 0 ||
+		report_last_run(manifest->ledger, &run, &manifest->err) < 0)
 		return -1;
 	line = json_object();
 	report_json_number(line, "manifest", 2);
@@ -300,47 +360,94 @@ last_line(struct manifest *manifest)
 {
 	unsigned char digest[DIGEST_SIZE];
 	char hex[DIGEST_SIZE * 2 + 1];
-	json_t *last = json_object();
+	json_t *last;
 
+	if (spill(manifest) < 0) /* the digest is of all before it */
+		return -1;
 	digest_sum_get(manifest->sum, digest);
 	report_hex(hex, digest);
+	last = json_object();
 	report_json_number(last, "items", manifest->items);
 	report_json_text(last, "sha256", hex);
-	return put_line(manifest, last);
+	return put_line(manifest, last) < 0 ? -1 : spill(manifest);
+}
+
+struct manifest *
+manifest_new(struct ledger *ledger, FILE *out)
+{
+	struct manifest *manifest = xcalloc(1, sizeof *manifest);
+
+	manifest->ledger = ledger;
+	manifest->out = out;
+	manifest->sum = digest_sum_new();
+	return manifest;
+}
+
+void
+manifest_free(struct manifest **manifest_p)
+{
+	struct manifest *manifest = *manifest_p;
+
+	if (manifest == NULL)
+		return;
+	digest_sum_free(&manifest->sum);
+	forget_folder(manifest);
+	free(manifest->page);
+	free(manifest->flags);
+	free(manifest->flags_keywords);
+	free(manifest);
+	*manifest_p = NULL;
+}
+
+int
+manifest_more(struct manifest *manifest, struct err *err)
+{
+	uint64_t up_to = 0;
+	int ret = 0;
+
+	if (!manifest->begun)
+		ret = first_line(manifest);
+	manifest->begun = true;
+	if (ret == 0)
+		ret = ledger_each_change(manifest->ledger, manifest->told, change_line, manifest,
+			&up_to, &manifest->err);
+	forget_folder(manifest);
+	manifest->told = up_to;
+	if (ret == 0 && manifest->err.code == ERR_NONE)
+		ret = spill(manifest);
+	if (ret < 0 || manifest->err.code != ERR_NONE) {
+		*err = manifest->err;
+		return -1;
+	}
+	return report_check(manifest->out, err);
+}
+
+int
+manifest_end(struct manifest *manifest, struct report_chain *chain_r, struct err *err)
+{
+	unsigned char digest[DIGEST_SIZE];
+
+	if (last_line(manifest) < 0) {
+		*err = manifest->err;
+		return -1;
+	}
+	digest_sum_get(manifest->sum, digest);
+	report_hex(chain_r->sha256, digest);
+	chain_r->up_to = manifest->told;
+	return report_check(manifest->out, err);
 }
 
 int
 report_manifest_chain(const struct report_source *source, FILE *out, struct report_chain *chain_r,
 	struct err *err)
 {
-	struct err first = { 0 }; /* the call-back's failure is not the walk's */
-	struct manifest manifest = { .out = out, .err = &first };
-	unsigned char digest[DIGEST_SIZE];
-	int ret;
+	struct manifest *manifest = manifest_new(source->ledger, out);
+	int ret = manifest_more(manifest, err);
 
-	manifest.sum = digest_sum_new();
-	str_init(&manifest.line, 0);
-	ret = first_line(&manifest, source);
 	if (ret == 0)
-		ret = ledger_each_change(
-			source->ledger, change_line, &manifest, &chain_r->up_to, &first);
-	if (ret == 0 && first.code == ERR_NONE)
-		ret = last_line(&manifest);
-	if (first.code != ERR_NONE)
-		ret = -1;
-	digest_sum_get(manifest.sum, digest);
-	digest_sum_free(&manifest.sum);
-	str_clear(&manifest.line);
-	free(manifest.head);
-	free(manifest.target);
-	free(manifest.flags);
-	free(manifest.flags_keywords);
-	report_hex(chain_r->sha256, digest);
-	if (ret < 0) {
-		*err = first;
-		return -1;
-	}
-	return report_check(out, err);
+		ret = manifest_end(manifest, chain_r, err);
+	manifest_free(&manifest);
+	return ret;
 }
 
 int

@@ -34,10 +34,18 @@ int report_json(const struct report_source *source, FILE *out, struct err *err);
  * per item. The last line has the number of items and the SHA-256 of all lines before it. */
 int report_manifest(const struct report_source *source, FILE *out, struct err *err);
 
+/* The manifest of a run that is at work, as a file that has no name yet: a thread of its own writes
+ * what is committed, so that report_write() has little left to do. Begun once the run is in the
+ * ledger, and over before the ledger is closed. `ledger` is borrowed; NULL where it cannot be. */
+struct report_draft;
+struct report_draft *report_draft_begin(struct ledger *ledger, const char *dir);
+void report_draft_drop(struct report_draft **draft); /* NULL is fine */
+
 /* All four into `dir`, 0600, each under a temporary name until whole. *path_r: of report.txt,
- * to be freed. Goes on with the others when one fails; the first error is given. */
-int report_write(
-	const struct report_source *source, const char *dir, char **path_r, struct err *err);
+ * to be freed. Goes on with the others when one fails; the first error is given. draft: of that
+ * directory, is taken; NULL inside is fine. */
+int report_write(const struct report_source *source, const char *dir, struct report_draft **draft,
+	char **path_r, struct err *err);
 
 /* Appends the n-th way (from 0) in which the profile lets this side's connection be weaker than the
  * default: "the connection is not encrypted (security = none)". False: no n-th. */

@@ -42,6 +42,19 @@ struct report_chain {
 };
 int report_manifest_chain(const struct report_source *source, FILE *out,
 	struct report_chain *chain_r, struct err *err);
+/* The same in pieces: each call of manifest_more() writes what was committed since the one before
+ * it, and what has changed again gets another line. After a failure only manifest_free(). Both are
+ * borrowed. */
+struct manifest;
+struct manifest *manifest_new(struct ledger *ledger, FILE *out);
+int manifest_more(struct manifest *manifest, struct err *err);
+int manifest_end(struct manifest *manifest, struct report_chain *chain_r, struct err *err);
+void manifest_free(struct manifest **manifest); /* NULL is fine */
+/* The draft is to become whole, now; does not wait for it. NULL is fine. */
+void draft_end(struct report_draft *draft);
+/* Waits for that, and names it, in the place of what has the name. True: done, durable but for the
+ * name. False: there is none, and the manifest has yet to be written. Either way it is freed. */
+bool draft_take(struct report_draft **draft, const char *path, struct report_chain *chain_r);
 /* ERR_DISK when writing to `out` failed so far. */
 int report_check(FILE *out, struct err *err);
 /* The last run; zeroed when there is none. */

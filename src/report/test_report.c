@@ -1,10 +1,13 @@
 /* test_report.c - the reports of a ledger made by hand, whole. */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/test.h"
 #include "mail/item.h"
@@ -427,6 +430,29 @@ test_manifest(void)
 	bench_close(&bench);
 }
 
+static size_t
+lines_of(const char *text)
+{
+	size_t lines = 0;
+
+	while ((text = strchr(text, '\n')) != NULL) {
+		text++;
+		lines++;
+	}
+	return lines;
+}
+
+static void
+remove_files(const struct bench *bench)
+{
+	for (size_t i = 0; i < sizeof report_files / sizeof report_files[0]; i++) {
+		char *file = path_join(bench->dir, report_files[i]);
+
+		CHECK_INT(unlink(file), 0);
+		free(file);
+	}
+}
+
 /* A manifest that is in its place is named by the next one, which has only what came since. */
 static void
 test_chain(void)
@@ -435,6 +461,7 @@ test_chain(void)
 	struct err err = { 0 };
 	struct ledger_manifest last;
 	struct uidset uids = { 0 };
+	struct report_draft *draft = NULL;
 	char *path = NULL, *text, *file, *want;
 	struct digest_sum *sum = digest_sum_new();
 	unsigned char digest[DIGEST_SIZE];
@@ -442,7 +469,7 @@ test_chain(void)
 	struct str bytes;
 
 	bench_open(&bench);
-	CHECK_INT(report_write(&bench.source, bench.dir, &path, &err), 0);
+	CHECK_INT(report_write(&bench.source, bench.dir, &draft, &path, &err), 0);
 	file = path_join(bench.dir, "manifest.jsonl");
 	str_init(&bytes, REPORT_MAX);
 	CHECK_INT(file_read(file, &bytes, &err), 0);
@@ -466,16 +493,142 @@ test_chain(void)
 	check_has(text, "{\"items\":2,");
 	free(text);
 	free(want);
-	for (size_t i = 0; i < sizeof report_files / sizeof report_files[0]; i++) {
-		free(file);
-		file = path_join(bench.dir, report_files[i]);
-		CHECK_INT(unlink(file), 0);
-	}
+	remove_files(&bench);
 	free(file);
 	free(path);
 	str_clear(&bytes);
 	uidset_clear(&uids);
 	digest_sum_free(&sum);
+	bench_close(&bench);
+}
+
+static void
+rename_folder(struct bench *bench, struct ledger_folder *folder, const char *name)
+{
+	free(folder->source_name);
+	folder->source_name = word(name);
+	CHECK_INT(ledger_folder_put(bench->ledger, folder, NULL), 0);
+}
+
+/* Taken down while there come more changes: what was told is not told again unless it changed,
+ * under the folder's name of that time, and all of it is one manifest. */
+static void
+test_pieces(void)
+{
+	struct bench bench;
+	struct report_chain chain;
+	struct ledger_manifest done = { .name = "run/manifest.jsonl" };
+	struct ledger_folder *folders;
+	struct uidset uids = { 0 };
+	struct err err = { 0 };
+	char *text = NULL, *after;
+	size_t size = 0, before, count;
+	FILE *out = open_memstream(&text, &size);
+	struct manifest *manifest;
+
+	bench_open(&bench);
+	manifest = manifest_new(bench.ledger, out);
+	CHECK_INT(manifest_more(manifest, &err), 0);
+	CHECK_INT(manifest_more(manifest, &err), 0); /* nothing has come */
+	fflush(out);
+	before = size;
+	CHECK_INT(ledger_folders(bench.ledger, bench.ana, &folders, &count, &err), 0);
+	rename_folder(&bench, &folders[0], "Inbox");
+	uidset_add(&uids, 2, 2);
+	ledger_items_remove(bench.ledger, folders[0].id, &uids);
+	add_item(&bench, folders[0].id, 4, ITEM_LANDED, REASON_NONE, NULL);
+	add_item(&bench, folders[1].id, 9, ITEM_LANDED, REASON_NONE, NULL);
+	CHECK_INT(ledger_flush(bench.ledger, &err), 0);
+	CHECK_INT(manifest_more(manifest, &err), 0);
+	rename_folder(&bench, &folders[1], "Plans");
+	add_item(&bench, folders[1].id, 10, ITEM_LANDED, REASON_NONE, NULL);
+	CHECK_INT(ledger_flush(bench.ledger, &err), 0);
+	CHECK_INT(manifest_more(manifest, &err), 0);
+	CHECK_INT(manifest_end(manifest, &chain, &err), 0);
+	manifest_free(&manifest);
+	fclose(out);
+	after = text + before;
+	CHECK_INT(lines_of(text), 1 + 2 + 8 + 2 + 4 + 1);
+	CHECK_INT(lines_of(after), 2 + 4 + 1);
+	check_has(after, "\"folder\":\"Inbox\",\"uidvalidity\":7,\"uid\":2,\"state\":\"removed\"}");
+	check_has(after, "\"folder\":\"Inbox\",\"uidvalidity\":7,\"uid\":4,\"size\":1000,");
+	check_has(after, "\"uid\":9,");
+	check_has(after, "\"folder\":\"Plans\",\"uidvalidity\":7,\"uid\":10,");
+	check_has(after, "{\"items\":12,");
+	CHECK_INT(ledger_manifest_done(bench.ledger, &done, chain.up_to, &err), 0);
+	free(text);
+	text = written(&bench, report_manifest);
+	CHECK_INT(lines_of(text), 2);
+	free(text);
+	uidset_clear(&uids);
+	ledger_folders_free(folders, count);
+	bench_close(&bench);
+}
+
+/* The inode of the file without a name in that directory that we have open, once there is something
+ * in it. */
+static ino_t
+find_nameless(const char *dir)
+{
+	int64_t end = clock_ms() + 20000;
+	char name[40], link[200];
+	struct stat st;
+
+	while (clock_ms() < end) {
+		for (int fd = 3; fd < 100; fd++) {
+			ssize_t len;
+
+			snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+			len = readlink(name, link, sizeof link - 1);
+			link[len > 0 ? len : 0] = '\0';
+			if (strncmp(link, dir, strlen(dir)) == 0 && stat(name, &st) == 0 &&
+				st.st_nlink == 0 && st.st_size > 0)
+				return st.st_ino;
+		}
+		sched_yield();
+	}
+	return 0;
+}
+
+static void
+test_draft(void)
+{
+	struct bench bench;
+	struct report_draft *draft;
+	struct err err = { 0 };
+	struct stat st = { 0 };
+	char *path = NULL, *file, *text;
+	FILE *nameless;
+	ino_t inode;
+
+	bench_open(&bench);
+	nameless = file_create_nameless(bench.dir, &err);
+	if (nameless == NULL) { /* the file system has none: a run writes it at its end */
+		bench_close(&bench);
+		return;
+	}
+	fclose(nameless);
+	draft = report_draft_begin(bench.ledger, bench.dir);
+	CHECK(find_nameless(bench.dir) != 0);
+	report_draft_drop(&draft);
+	CHECK(draft == NULL); /* that nothing is left is what bench_close() looks for */
+
+	draft = report_draft_begin(bench.ledger, bench.dir);
+	inode = find_nameless(bench.dir);
+	add_item(&bench, 1, 8, ITEM_LANDED, REASON_NONE, NULL);
+	CHECK_INT(ledger_flush(bench.ledger, &err), 0);
+	CHECK_INT(report_write(&bench.source, bench.dir, &draft, &path, &err), 0);
+	CHECK(draft == NULL);
+	file = path_join(bench.dir, "manifest.jsonl");
+	CHECK_INT(stat(file, &st), 0);
+	CHECK_INT(st.st_ino, inode);
+	CHECK_INT(file_check_private(file, &err), 0);
+	text = written(&bench, report_manifest);
+	CHECK_INT(lines_of(text), 2); /* it told all there was */
+	free(text);
+	free(file);
+	free(path);
+	remove_files(&bench);
 	bench_close(&bench);
 }
 
@@ -485,10 +638,11 @@ test_files(void)
 {
 	struct bench bench;
 	struct err err = { 0 };
+	struct report_draft *draft = NULL;
 	char *path = NULL;
 
 	bench_open(&bench);
-	CHECK_INT(report_write(&bench.source, bench.dir, &path, &err), 0);
+	CHECK_INT(report_write(&bench.source, bench.dir, &draft, &path, &err), 0);
 	for (size_t i = 0; i < sizeof report_files / sizeof report_files[0]; i++) {
 		char *file = path_join(bench.dir, report_files[i]);
 		struct str text;
@@ -530,6 +684,8 @@ main(void)
 	RUN(test_forecast);
 	RUN(test_manifest);
 	RUN(test_chain);
+	RUN(test_pieces);
+	RUN(test_draft);
 	RUN(test_files);
 	RUN(test_no_room);
 	return test_done();

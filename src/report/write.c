@@ -64,13 +64,21 @@ static const char manifest_name[] = "manifest.jsonl";
 /* The next manifest begins where this one ends; not before it is in its place, so that what a crash
  * takes away is told again. */
 static int
-write_manifest(const struct report_source *source, const char *dir, struct err *err)
+write_manifest(const struct report_source *source, const char *dir, struct report_draft **draft,
+	struct err *err)
 {
 	const char *slash = strrchr(dir, '/');
 	struct report_chain chain = { .sha256 = "" };
 	struct ledger_manifest manifest = { .name = "" };
+	char *path = path_join(dir, manifest_name);
+	int ret = 0;
 
-	if (write_one(source, dir, manifest_name, report_manifest_chain, &chain, err) < 0)
+	if (!draft_take(draft, path, &chain))
+		ret = write_one(source, dir, manifest_name, report_manifest_chain, &chain, err);
+	if (ret == 0)
+		ret = file_sync_name(path, err);
+	free(path);
+	if (ret < 0)
 		return -1;
 	snprintf(manifest.name, sizeof manifest.name, "%.60s/%s", slash != NULL ? slash + 1 : dir,
 		manifest_name);
@@ -79,7 +87,8 @@ write_manifest(const struct report_source *source, const char *dir, struct err *
 }
 
 int
-report_write(const struct report_source *source, const char *dir, char **path_r, struct err *err)
+report_write(const struct report_source *source, const char *dir, struct report_draft **draft,
+	char **path_r, struct err *err)
 {
 	static const struct {
 		const char *name;
@@ -92,6 +101,7 @@ report_write(const struct report_source *source, const char *dir, char **path_r,
 	struct err first = { 0 }, this;
 	int ret = 0;
 
+	draft_end(*draft); /* beside the others */
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
 		if (write_one(source, dir, files[i].name, files[i].writer, NULL, &this) == 0)
 			continue;
@@ -99,7 +109,7 @@ report_write(const struct report_source *source, const char *dir, char **path_r,
 			first = this;
 		ret = -1;
 	}
-	if (write_manifest(source, dir, &this) < 0) {
+	if (write_manifest(source, dir, draft, &this) < 0) {
 		if (ret == 0)
 			first = this;
 		ret = -1;

@@ -24,6 +24,7 @@ struct runner {
 	char *directory, *report;
 	struct log *log;
 	struct ledger *ledger;
+	struct report_draft *draft;
 	struct listener *listener;
 	struct engine *engine;
 	struct wire_hello hello;
@@ -127,6 +128,7 @@ runner_free(struct runner **runner_p)
 	control_stop(&runner->control);
 	listener_stop(runner->listener);
 	engine_close(&runner->engine);
+	report_draft_drop(&runner->draft);
 	ledger_close(&runner->ledger, NULL);
 	log_close(&runner->log);
 	listener_free(&runner->listener);
@@ -157,6 +159,7 @@ runner_start(const struct runner_config *config, struct lock **lock, struct runn
 		runner_free(&runner);
 		return -1;
 	}
+	runner->draft = report_draft_begin(runner->ledger, runner->directory);
 	log_line(runner->log, LOG_INFO, NULL, NULL, "profile %s: %s:%u to %s:%u, %zu users",
 		config->profile->name, config->profile->source.host, config->profile->source.port,
 		config->profile->target.host, config->profile->target.port, config->users->count);
@@ -195,7 +198,7 @@ write_report(
 
 	if (ledger_flush(runner->ledger, err) < 0)
 		return -1;
-	return report_write(&source, runner->directory, &runner->report, err);
+	return report_write(&source, runner->directory, &runner->draft, &runner->report, err);
 }
 
 int
@@ -222,6 +225,7 @@ runner_finish(struct runner **runner_p, char **report_r, struct err *err)
 	control_stop(&runner->control); /* the last words reach who listens */
 	listener_stop(runner->listener);
 	engine_close(&runner->engine);
+	report_draft_drop(&runner->draft); /* where no report was written */
 	if (ledger_close(&runner->ledger, &close_err) < 0 && code != RUNNER_CANNOT) {
 		if (err != NULL)
 			*err = close_err;

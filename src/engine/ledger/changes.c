@@ -3,7 +3,9 @@
  * Each transaction writes down which rows it has changed, as ranges of UIDs, so that a manifest of
  * what a run did costs what the run did. A row of `change` goes when a manifest that tells of it is
  * in its place: what a killed run did is told by the next one's. Messages are copied in the order
- * of their UIDs, so a first pass writes a row or two for each transaction and folder. */
+ * of their UIDs, so a first pass writes a row or two for each transaction and folder. Rows lie in
+ * the order of their transactions: they are told in pieces, and those that came since are found
+ * without a look at the others. */
 #include "engine/ledger/ledger_private.h"
 
 #include "base/err.h"
@@ -14,7 +16,7 @@
 
 #include "base/banned.h"
 
-#define CHANGES_AT_ONCE 1000
+#define CHANGES_AT_ONCE 10000
 #define ITEMS_AT_ONCE   1000
 
 /* ---- written ---- */
@@ -46,17 +48,17 @@ static int
 put_range(struct ledger *ledger, uint64_t folder, enum change_kind kind, uint32_t first,
 	uint32_t last, struct err *err)
 {
-	static const char sql[] = "INSERT OR REPLACE INTO change(folder, kind, first, last, stamp)"
+	static const char sql[] = "INSERT INTO change(stamp, folder, kind, first, last)"
 				  " VALUES(?1, ?2, ?3, ?4, ?5)";
 	sqlite3_stmt *stmt;
 
 	if (db_prepare(&ledger->db, sql, &stmt, err) < 0)
 		return -1;
-	bind_u64(stmt, 1, folder);
-	bind_int(stmt, 2, kind);
-	bind_int(stmt, 3, first);
-	bind_int(stmt, 4, last);
-	bind_u64(stmt, 5, ledger->stamp);
+	bind_u64(stmt, 1, ledger->stamp);
+	bind_u64(stmt, 2, folder);
+	bind_int(stmt, 3, kind);
+	bind_int(stmt, 4, first);
+	bind_int(stmt, 5, last);
 	return db_run(&ledger->db, stmt, err);
 }
 
@@ -100,7 +102,7 @@ change_finish(struct ledger *ledger, struct err *err)
 /* ---- read ---- */
 
 struct range {
-	uint64_t folder;
+	uint64_t stamp, folder;
 	int kind;
 	uint32_t first, last;
 };
@@ -112,17 +114,49 @@ struct walk {
 	uint64_t up_to;
 	struct ledger_account account;
 	struct ledger_folder folder; /* id 0: none was read yet */
-	int kind;
-	uint64_t next; /* of this kind, UIDs below were told: ranges may overlap */
 };
 
 static int
-read_ranges(struct walk *walk, const struct range *after, struct range *ranges, size_t *count_r,
+compare_ranges(const void *a, const void *b)
+{
+	const struct range *one = a, *two = b;
+
+	if (one->folder != two->folder)
+		return one->folder < two->folder ? -1 : 1;
+	if (one->kind != two->kind)
+		return one->kind < two->kind ? -1 : 1;
+	return one->first < two->first ? -1 : one->first > two->first;
+}
+
+/* Sorted, those that touch or overlap made one: transactions cut what was one after the other. */
+static size_t
+join_ranges(struct range *ranges, size_t count)
+{
+	size_t n = 0;
+
+	qsort(ranges, count, sizeof(*ranges), compare_ranges);
+	for (size_t i = 1; i < count; i++) {
+		struct range *last = &ranges[n];
+		const struct range *range = &ranges[i];
+
+		if (range->folder != last->folder || range->kind != last->kind ||
+			range->first > (uint64_t)last->last + 1)
+			ranges[++n] = *range;
+		else if (range->last > last->last)
+			last->last = range->last;
+	}
+	return count == 0 ? 0 : n + 1;
+}
+
+/* The next piece, in the order of folders. *after moves on. */
+static int
+read_ranges(struct walk *walk, struct range *after, struct range *ranges, size_t *count_r,
 	struct err *err)
 {
-	static const char sql[] = "SELECT folder, kind, first, last FROM change"
-				  " WHERE (folder, kind, first, last) > (?1, ?2, ?3, ?4)"
-				  " AND stamp <= ?5 ORDER BY folder, kind, first, last LIMIT ?6";
+	static const char sql[] =
+		"SELECT stamp, folder, kind, first, last FROM change"
+		" WHERE (stamp, folder, kind, first, last) > (?1, ?2, ?3, ?4, ?5)"
+		" AND stamp <= ?6 ORDER BY stamp, folder, kind, first, last LIMIT ?7";
 	sqlite3_stmt *stmt;
 	struct db *db;
 	int ret;
@@ -132,22 +166,27 @@ read_ranges(struct walk *walk, const struct range *after, struct range *ranges, 
 		return -1;
 	ret = db_prepare(db, sql, &stmt, err);
 	if (ret == 0) {
-		bind_u64(stmt, 1, after->folder);
-		bind_int(stmt, 2, after->kind);
-		bind_int(stmt, 3, after->first);
-		bind_int(stmt, 4, after->last);
-		bind_u64(stmt, 5, walk->up_to);
-		bind_int(stmt, 6, CHANGES_AT_ONCE);
+		bind_u64(stmt, 1, after->stamp);
+		bind_u64(stmt, 2, after->folder);
+		bind_int(stmt, 3, after->kind);
+		bind_int(stmt, 4, after->first);
+		bind_int(stmt, 5, after->last);
+		bind_u64(stmt, 6, walk->up_to);
+		bind_int(stmt, 7, CHANGES_AT_ONCE);
 		while ((ret = db_step(db, stmt, err)) == 1) {
 			struct range *range = &ranges[(*count_r)++];
 
-			range->folder = column_u64(stmt, 0);
-			range->kind = sqlite3_column_int(stmt, 1);
-			range->first = column_u32(stmt, 2);
-			range->last = column_u32(stmt, 3);
+			range->stamp = column_u64(stmt, 0);
+			range->folder = column_u64(stmt, 1);
+			range->kind = sqlite3_column_int(stmt, 2);
+			range->first = column_u32(stmt, 3);
+			range->last = column_u32(stmt, 4);
 		}
 	}
 	ledger_return(walk->ledger, &db);
+	if (*count_r > 0)
+		*after = ranges[*count_r - 1];
+	*count_r = join_ranges(ranges, *count_r);
 	return ret;
 }
 
@@ -169,11 +208,12 @@ enter_folder(struct walk *walk, uint64_t id, struct err *err)
 /* The items of a range as they are now, and for UIDs that had a row what has become of it. 1: the
  * call-back has had enough. */
 static int
-walk_items(struct walk *walk, uint32_t first, uint32_t last, struct err *err)
+walk_items(struct walk *walk, const struct range *range, struct err *err)
 {
-	bool removed = walk->kind == CHANGE_REMOVED;
+	bool removed = range->kind == CHANGE_REMOVED;
 	struct ledger_item *items;
-	uint64_t at = first;
+	uint64_t at = range->first;
+	uint32_t last = range->last;
 	size_t count;
 	int ret = 0;
 
@@ -200,20 +240,11 @@ walk_items(struct walk *walk, uint32_t first, uint32_t last, struct err *err)
 static int
 walk_range(struct walk *walk, const struct range *range, struct err *err)
 {
-	if (walk->folder.id != range->folder || walk->kind != range->kind)
-		walk->next = 0;
 	if (enter_folder(walk, range->folder, err) < 0)
 		return -1;
-	walk->kind = range->kind;
 	if (range->kind == CHANGE_FOLDER)
 		return walk->fn(walk->context, &walk->account, &walk->folder, 0, NULL) != 0;
-	if (walk->next < range->first)
-		walk->next = range->first;
-	if (walk->next > range->last)
-		return 0;
-	range = &(struct range){ .first = (uint32_t)walk->next, .last = range->last };
-	walk->next = (uint64_t)range->last + 1;
-	return walk_items(walk, range->first, range->last, err);
+	return walk_items(walk, range, err);
 }
 
 static int
@@ -232,23 +263,25 @@ newest_stamp(struct ledger *ledger, uint64_t *stamp_r, struct err *err)
 }
 
 int
-ledger_each_change(struct ledger *ledger, ledger_change_fn *fn, void *context, uint64_t *up_to_r,
-	struct err *err)
+ledger_each_change(struct ledger *ledger, uint64_t after, ledger_change_fn *fn, void *context,
+	uint64_t *up_to_r, struct err *err)
 {
-	struct range *ranges = xcalloc(CHANGES_AT_ONCE, sizeof(*ranges)), after = { 0 };
+	struct range at = { .stamp = after, .folder = UINT64_MAX }, *ranges;
 	struct walk walk = { .ledger = ledger, .fn = fn, .context = context };
 	size_t count = 0;
 	int ret = newest_stamp(ledger, &walk.up_to, err);
 
+	*up_to_r = walk.up_to > after ? walk.up_to : after;
+	if (ret < 0 || walk.up_to <= after)
+		return ret;
+	ranges = xcalloc(CHANGES_AT_ONCE, sizeof(*ranges));
 	while (ret == 0) {
-		ret = read_ranges(&walk, &after, ranges, &count, err);
+		ret = read_ranges(&walk, &at, ranges, &count, err);
 		if (ret < 0 || count == 0)
 			break;
 		for (size_t i = 0; i < count && ret == 0; i++)
 			ret = walk_range(&walk, &ranges[i], err);
-		after = ranges[count - 1];
 	}
-	*up_to_r = walk.up_to;
 	account_clear(&walk.account);
 	ledger_folder_clear(&walk.folder);
 	free(ranges);

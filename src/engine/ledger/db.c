@@ -73,12 +73,22 @@ db_exec(struct db *db, const char *doing, const char *sql, struct err *err)
 	return rc == SQLITE_OK ? 0 : db_fail(db, rc, doing, err);
 }
 
+static pthread_once_t configured = PTHREAD_ONCE_INIT;
+
+/* Sums of memory that nobody reads, under one lock for all threads, at each allocation. */
+static void
+configure(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int
 db_open(struct db *db, const char *path, enum db_access access, struct err *err)
 {
 	int flags = access == DB_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
 	int rc;
 
+	pthread_once(&configured, configure);
 	memset(db, 0, sizeof(*db));
 	db->path = path;
 	if (access == DB_MEMORY)
@@ -162,6 +172,19 @@ db_run(struct db *db, sqlite3_stmt *stmt, struct err *err)
 		ret = db_step(db, stmt, err);
 	while (ret == 1);
 	return ret;
+}
+
+int
+db_try(struct db *db, sqlite3_stmt *stmt, struct err *err)
+{
+	int rc = sqlite3_step(stmt);
+
+	if (rc != SQLITE_DONE && (rc & 0xff) != SQLITE_CONSTRAINT)
+		db_fail(db, rc, "write", err);
+	sqlite3_reset(stmt);
+	if (rc == SQLITE_DONE)
+		return 1;
+	return (rc & 0xff) == SQLITE_CONSTRAINT ? 0 : -1;
 }
 
 int

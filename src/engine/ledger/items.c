@@ -1,8 +1,8 @@
 /* items.c - items and batches: what is written.
  *
- * A row is first tried as new, which it nearly always is. A row that says a message lies on the
- * target is never replaced by one that says otherwise. What few rows have lies aside: keyword lists
- * are interned, texts have a table of their own. */
+ * Rows are first tried as new, several at a time, which they nearly always are. A row that says a
+ * message lies on the target is never replaced by one that says otherwise. What few rows have lies
+ * aside: keyword lists are interned, texts have a table of their own. */
 #include "engine/ledger/ledger_private.h"
 
 #include "base/clock.h"
@@ -81,38 +81,52 @@ bind_keywords(sqlite3_stmt *stmt, int at, int64_t id)
 		bind_int(stmt, at, id);
 }
 
-#define ITEM_VALUES                                                                                \
+#define ITEM_INTO                                                                                  \
 	" INTO item(folder, uid, state, reason, size, digest, sent, steps, received, flags,"       \
-	" keywords, target_uid, round, gone_round)"                                                \
-	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+	" keywords, target_uid, round, gone_round) VALUES"
+#define ITEM_ROW    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define ITEM_PLACES 14
+
+/* `at`: the place before its first. */
+static int
+bind_item(struct ledger *ledger, sqlite3_stmt *stmt, int at, uint64_t folder,
+	const struct ledger_item *item, struct err *err)
+{
+	int64_t keywords;
+
+	if (item->state < ITEM_LANDED || item->state >= ITEM_STATES)
+		BUG("an item without a state");
+	if (intern(ledger, item->keywords, &keywords, err) < 0)
+		return -1;
+	bind_u64(stmt, at + 1, folder);
+	bind_int(stmt, at + 2, item->uid);
+	bind_int(stmt, at + 3, item->state);
+	bind_int(stmt, at + 4, item->reason);
+	bind_u64(stmt, at + 5, item->size);
+	bind_digest(stmt, at + 6, item->digest);
+	bind_digest(stmt, at + 7, item->sent);
+	bind_int(stmt, at + 8, item->steps);
+	if (item->received == ITEM_DATE_NONE)
+		bind_text(stmt, at + 9, NULL);
+	else
+		bind_int(stmt, at + 9, item->received);
+	bind_int(stmt, at + 10, item->flags);
+	bind_keywords(stmt, at + 11, keywords);
+	bind_int(stmt, at + 12, item->target_uid);
+	bind_int(stmt, at + 13, item->round);
+	bind_int(stmt, at + 14, item->gone_round);
+	return 0;
+}
 
 static int
 write_item(struct ledger *ledger, const char *sql, uint64_t folder, const struct ledger_item *item,
 	struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int64_t keywords;
 
-	if (intern(ledger, item->keywords, &keywords, err) < 0 ||
-		db_prepare(&ledger->db, sql, &stmt, err) < 0)
+	if (db_prepare(&ledger->db, sql, &stmt, err) < 0 ||
+		bind_item(ledger, stmt, 0, folder, item, err) < 0)
 		return -1;
-	bind_u64(stmt, 1, folder);
-	bind_int(stmt, 2, item->uid);
-	bind_int(stmt, 3, item->state);
-	bind_int(stmt, 4, item->reason);
-	bind_u64(stmt, 5, item->size);
-	bind_digest(stmt, 6, item->digest);
-	bind_digest(stmt, 7, item->sent);
-	bind_int(stmt, 8, item->steps);
-	if (item->received == ITEM_DATE_NONE)
-		bind_text(stmt, 9, NULL);
-	else
-		bind_int(stmt, 9, item->received);
-	bind_int(stmt, 10, item->flags);
-	bind_keywords(stmt, 11, keywords);
-	bind_int(stmt, 12, item->target_uid);
-	bind_int(stmt, 13, item->round);
-	bind_int(stmt, 14, item->gone_round);
 	return db_run(&ledger->db, stmt, err);
 }
 
@@ -153,7 +167,7 @@ replace_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *i
 {
 	static const char get[] =
 		"SELECT " ITEM_DELTA_COLUMNS " FROM item WHERE folder = ?1 AND uid = ?2";
-	static const char put[] = "REPLACE" ITEM_VALUES;
+	static const char put[] = "REPLACE" ITEM_INTO ITEM_ROW;
 	sqlite3_stmt *stmt;
 	int ret;
 
@@ -177,15 +191,23 @@ replace_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *i
 	return 1;
 }
 
+/* What goes along with a row that was written. */
+static int
+note_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *item,
+	struct delta *delta, struct err *err)
+{
+	delta_item(ledger, delta, item, 1);
+	change_note(ledger, folder, CHANGE_WRITTEN, item->uid, item->uid);
+	return item->text == NULL ? 0 : write_text(ledger, folder, item, err);
+}
+
 static int
 put_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *item,
 	struct delta *delta, struct err *err)
 {
-	static const char put[] = "INSERT OR IGNORE" ITEM_VALUES;
+	static const char put[] = "INSERT OR IGNORE" ITEM_INTO ITEM_ROW;
 	int ret;
 
-	if (item->state < ITEM_LANDED || item->state >= ITEM_STATES)
-		BUG("an item without a state");
 	if (write_item(ledger, put, folder, item, err) < 0)
 		return -1;
 	if (sqlite3_changes(ledger->db.handle) == 0) {
@@ -193,9 +215,52 @@ put_item(struct ledger *ledger, uint64_t folder, const struct ledger_item *item,
 		if (ret <= 0)
 			return ret;
 	}
-	delta_item(ledger, delta, item, 1);
-	change_note(ledger, folder, CHANGE_WRITTEN, item->uid, item->uid);
-	return item->text == NULL ? 0 : write_text(ledger, folder, item, err);
+	return note_item(ledger, folder, item, delta, err);
+}
+
+#define PIECE_ROWS 8
+
+/* 1: written. 0: a row of one of them is there, and none was written. */
+static int
+put_piece(struct ledger *ledger, uint64_t folder, const struct ledger_item *items,
+	struct delta *delta, struct err *err)
+{
+	static const char put[] = "INSERT" ITEM_INTO ITEM_ROW "," ITEM_ROW "," ITEM_ROW "," ITEM_ROW
+				  "," ITEM_ROW "," ITEM_ROW "," ITEM_ROW "," ITEM_ROW;
+	sqlite3_stmt *stmt;
+	int ret;
+
+	if (db_prepare(&ledger->db, put, &stmt, err) < 0)
+		return -1;
+	for (int i = 0; i < PIECE_ROWS; i++)
+		if (bind_item(ledger, stmt, i * ITEM_PLACES, folder, &items[i], err) < 0)
+			return -1;
+	ret = db_try(&ledger->db, stmt, err);
+	for (int i = 0; ret == 1 && i < PIECE_ROWS; i++)
+		if (note_item(ledger, folder, &items[i], delta, err) < 0)
+			return -1;
+	return ret;
+}
+
+/* In pieces while all of them are new: a statement costs about as much as three rows. */
+static int
+put_items(struct ledger *ledger, uint64_t folder, const struct ledger_item *items, size_t count,
+	struct delta *delta, struct err *err)
+{
+	size_t i = 0;
+	int ret = 1;
+
+	while (ret == 1 && count - i >= PIECE_ROWS) {
+		ret = put_piece(ledger, folder, &items[i], delta, err);
+		if (ret < 0)
+			return -1;
+		if (ret == 1)
+			i += PIECE_ROWS;
+	}
+	for (; i < count; i++)
+		if (put_item(ledger, folder, &items[i], delta, err) < 0)
+			return -1;
+	return 0;
 }
 
 /* What a range of rows adds to the counters, times sign. What is taken off changes. */
@@ -272,9 +337,8 @@ apply_items(struct ledger *ledger, struct op *op, struct err *err)
 	struct items_op *put = (struct items_op *)op;
 	struct delta delta = { 0 };
 
-	for (size_t i = 0; i < put->count; i++)
-		if (put_item(ledger, put->folder, &put->items[i], &delta, err) < 0)
-			return -1;
+	if (put_items(ledger, put->folder, put->items, put->count, &delta, err) < 0)
+		return -1;
 	if (put->batch != 0 && remove_batch(ledger, put->batch, err) < 0)
 		return -1;
 	if (delta_apply(ledger, put->folder, &delta, err) < 0)
@@ -400,7 +464,6 @@ ledger_intend(struct ledger *ledger, const struct ledger_batch *batch, uint64_t 
 	intend->intended = batch->intended;
 	intend->items = batch->count;
 	op = &intend->op;
-	op->urgent = true;
 	pthread_mutex_lock(&ledger->lock);
 	id = intend->id = ledger->next_batch++;
 	pthread_mutex_unlock(&ledger->lock);

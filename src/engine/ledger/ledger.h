@@ -274,12 +274,14 @@ int ledger_reasons(struct ledger *ledger, uint64_t account, enum item_state stat
 int ledger_each_remark(struct ledger *ledger, uint64_t account, ledger_item_fn *fn, void *context,
 	struct err *err);
 
-/* What has changed since the last manifest that was confirmed, in the order of folders: the folder
- * (item NULL, uid 0), an item as it is now, or an item that is no more (item NULL). fn returns 0
- * to go on. *up_to_r is for ledger_manifest_done(). reads. */
+/* What has changed since the last manifest that was confirmed, in the order of folders (of very
+ * many changes, of each piece of them, a later one being the newer): the folder (item NULL, uid 0),
+ * an item as it is now, or an item that is no more (item NULL). fn returns 0 to go on. *up_to_r is
+ * for ledger_manifest_done(), and as `after` of a later call it leaves out what this one told; 0:
+ * tell all. reads. */
 typedef int ledger_change_fn(void *context, const struct ledger_account *account,
 	const struct ledger_folder *folder, uint32_t uid, const struct ledger_item *item);
-int ledger_each_change(struct ledger *ledger, ledger_change_fn *fn, void *context,
+int ledger_each_change(struct ledger *ledger, uint64_t after, ledger_change_fn *fn, void *context,
 	uint64_t *up_to_r, struct err *err);
 /* A manifest: its file's name and the SHA-256 of all its bytes, in hex. Empty: none yet. */
 struct ledger_manifest {
@@ -316,8 +318,8 @@ struct ledger_batch {
 	size_t count;
 };
 /* Queued: records that the batch is about to be sent; read back after a crash. *ticket_r for
- * ledger_wait(): durable before the first byte leaves. Copies all. batch->id is ignored, *id_r is
- * the new one at once. */
+ * ledger_wait(): durable before the first byte leaves; it is that call which makes haste. Copies
+ * all. batch->id is ignored, *id_r is the new one at once. */
 int ledger_intend(struct ledger *ledger, const struct ledger_batch *batch, uint64_t *id_r,
 	uint64_t *ticket_r, struct err *err);
 /* Queued: in one transaction the items' end states and the end of the batch row. Items of the batch

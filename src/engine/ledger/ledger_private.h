@@ -49,6 +49,8 @@ int db_prepare(struct db *db, const char *sql, sqlite3_stmt **stmt_r, struct err
 int db_step(struct db *db, sqlite3_stmt *stmt, struct err *err);
 /* Steps to the end, ignoring rows. */
 int db_run(struct db *db, sqlite3_stmt *stmt, struct err *err);
+/* One that gives no rows. 1: done; 0: a row of that key is there, and nothing was done; -1. */
+int db_try(struct db *db, sqlite3_stmt *stmt, struct err *err);
 /* A value of the table meta; *value_r, the caller's, is NULL where it was not noted. */
 int meta_get(struct db *db, const char *key, char **value_r, struct err *err);
 int meta_put(struct db *db, const char *key, const char *value, struct err *err);
@@ -103,7 +105,7 @@ struct op {
 	struct op *next;
 	uint64_t ticket;
 	size_t weight;
-	bool urgent; /* someone waits, or will: do not linger for company */
+	bool urgent; /* someone waits: do not linger for company */
 	op_fn *apply;
 };
 

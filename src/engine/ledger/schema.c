@@ -98,8 +98,19 @@ static const char version_3[] =
 	"CREATE INDEX item_odd ON item(folder, state, reason)"
 	" WHERE state > 2 OR reason <> 0;";
 
+/* Changes in the order in which they were made, so that a manifest can be written while there come
+ * more. */
+static const char version_4[] =
+	"ALTER TABLE change RENAME TO change_3;"
+	"CREATE TABLE change(stamp INTEGER NOT NULL, folder INTEGER NOT NULL,"
+	" kind INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,"
+	" PRIMARY KEY(stamp, folder, kind, first, last)) WITHOUT ROWID;"
+	"INSERT INTO change(stamp, folder, kind, first, last)"
+	" SELECT stamp, folder, kind, first, last FROM change_3;"
+	"DROP TABLE change_3;";
+
 /* migrations[n] leads from version n to n + 1. */
-static const char *const migrations[] = { version_1, version_2, version_3 };
+static const char *const migrations[] = { version_1, version_2, version_3, version_4 };
 #define SCHEMA_VERSION ((int64_t)(sizeof(migrations) / sizeof(migrations[0])))
 
 struct version {

@@ -2,8 +2,9 @@
  *
  * Every write is an operation in one queue. The writing thread takes all that is queued, runs it
  * in the order queued inside one transaction, and wakes the waiters after the COMMIT: so a ticket
- * is durable only after everything queued before it. An operation nobody waits for lingers a
- * moment, that the next intent may take it along. The queue is bounded by bytes: senders wait.
+ * is durable only after everything queued before it. What nobody waits for lingers a
+ * moment for company: who waits for one intent takes along those behind it. The queue is bounded by
+ * bytes: senders wait.
  *
  * Readers have connections of their own (WAL: they never wait for the writer). An empty ledger in
  * memory has one connection for all, under memory_lock. */
@@ -76,6 +77,7 @@ uint64_t
 ledger_send(struct ledger *ledger, struct op **op)
 {
 	uint64_t ticket = 0;
+	bool first;
 	struct err err;
 
 	pthread_mutex_lock(&ledger->lock);
@@ -86,6 +88,7 @@ ledger_send(struct ledger *ledger, struct op **op)
 	while (!ledger->failed && ledger->bytes >= QUEUE_MAX_BYTES)
 		pthread_cond_wait(&ledger->room, &ledger->lock);
 	if (!ledger->failed) {
+		first = ledger->head == NULL;
 		ticket = ++ledger->queued;
 		(*op)->ticket = ticket;
 		ledger->bytes += (*op)->weight;
@@ -93,7 +96,9 @@ ledger_send(struct ledger *ledger, struct op **op)
 		*ledger->tail = *op;
 		ledger->tail = &(*op)->next;
 		*op = NULL;
-		pthread_cond_signal(&ledger->work);
+		/* A thread that lingers already is woken when it shall do so no longer. */
+		if (first || ledger->urgent || ledger->bytes >= LINGER_BYTES)
+			pthread_cond_signal(&ledger->work);
 	}
 	pthread_mutex_unlock(&ledger->lock);
 	free(*op);

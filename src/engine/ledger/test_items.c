@@ -95,6 +95,36 @@ items_replaced(void)
 	end(&f);
 }
 
+/* Many at once, a few of which are there already, and one comes twice. */
+static void
+items_partly_there(void)
+{
+	enum { ROWS = 40 };
+	struct ledger_item rows[ROWS + 1], want[ROWS], there[2];
+	struct fixture f = { 0 };
+
+	begin(&f);
+	make_account(f.ledger, "ana");
+	make_folder(f.ledger, 1, "INBOX");
+	for (unsigned i = 0; i < ROWS; i++) {
+		rows[i] = want[i] =
+			make_item(i + 1, i % 7 == 0 ? ITEM_FAILED : ITEM_LANDED, 10 + i);
+		rows[i].text = want[i].text = i % 7 == 0 ? TEXT("why") : NULL;
+		rows[i].keywords = want[i].keywords = i % 3 == 0 ? TEXT("a b") : NULL;
+	}
+	rows[ROWS] = rows[ROWS - 2];
+	there[0] = make_item(20, ITEM_FAILED, 1);
+	there[0].text = TEXT("gone then");
+	there[1] = make_item(22, ITEM_ADOPTED, 1);
+	want[21] = there[1]; /* what lies on the target stays: the new one has failed */
+	ledger_items_put(f.ledger, 1, there, 2);
+	items_are(f.ledger, 1, there, 2);
+	ledger_items_put(f.ledger, 1, rows, ROWS + 1);
+	items_are(f.ledger, 1, want, ROWS);
+	check_counts(f.ledger);
+	end(&f);
+}
+
 static void
 items_changed(void)
 {
@@ -367,6 +397,7 @@ main(void)
 {
 	RUN(items);
 	RUN(items_replaced);
+	RUN(items_partly_there);
 	RUN(items_changed);
 	RUN(batches);
 	RUN(target_uids);

@@ -133,16 +133,38 @@ tell(void *context, const struct ledger_account *account, const struct ledger_fo
 	return 0;
 }
 
+/* How many, the last UID, and how many were not above the one before. */
+static int
+count_told(void *context, const struct ledger_account *account, const struct ledger_folder *folder,
+	uint32_t uid, const struct ledger_item *item)
+{
+	uint64_t *told = context;
+
+	(void)account;
+	(void)folder;
+	(void)item;
+	told[0]++;
+	told[2] += uid <= told[1];
+	told[1] = uid;
+	return 0;
+}
+
 static uint64_t
-changes_are(struct ledger *ledger, const char *want)
+changes_after(struct ledger *ledger, uint64_t after, const char *want)
 {
 	struct told told = { "" };
 	uint64_t up_to = 0;
 
 	CHECK_OK(ledger_flush(ledger, &err));
-	CHECK_OK(ledger_each_change(ledger, tell, &told, &up_to, &err));
+	CHECK_OK(ledger_each_change(ledger, after, tell, &told, &up_to, &err));
 	CHECK_STR(told.text, want);
 	return up_to;
+}
+
+static uint64_t
+changes_are(struct ledger *ledger, const char *want)
+{
+	return changes_after(ledger, 0, want);
 }
 
 static void
@@ -198,6 +220,45 @@ changes(void)
 	ledger_items_remove(f.ledger, 1, &uids);
 	changes_are(f.ledger, "INBOX/1- INBOX/2- Sent/1 ");
 	uidset_clear(&uids);
+	end(&f);
+}
+
+/* In pieces: each tells what came since the one before, and all that is there of it by now. */
+static void
+changes_in_pieces(void)
+{
+	enum { MANY = 12000 }; /* more than is read at once */
+	struct fixture f = { 0 };
+	struct ledger_item rows[2] = { make_item(1, ITEM_LANDED, 5), make_item(2, ITEM_LANDED, 5) };
+	struct ledger_item *many = xcalloc(MANY, sizeof(*many));
+	uint64_t at, told[3] = { 0 };
+
+	begin(&f);
+	make_account(f.ledger, "ana");
+	make_folder(f.ledger, 1, "INBOX");
+	make_folder(f.ledger, 1, "Sent");
+	rows[0].flags = rows[1].flags = 0;
+	ledger_items_put(f.ledger, 1, rows, 2);
+	ledger_items_put(f.ledger, 2, rows, 1);
+	at = changes_are(f.ledger, "INBOX/0 INBOX/1 INBOX/2 Sent/0 Sent/1 ");
+	CHECK_INT(changes_after(f.ledger, at, ""), at);
+	ledger_item_flags(f.ledger, 2, 1, ITEM_SEEN, NULL);
+	CHECK_OK(ledger_flush(f.ledger, &err));
+	ledger_items_put(f.ledger, 1, &rows[1], 1);
+	at = changes_after(f.ledger, at, "INBOX/2 Sent/1+flags ");
+	changes_after(f.ledger, at, "");
+	confirm(f.ledger, at);
+	CHECK_INT(changes_after(f.ledger, at, ""), at);
+	/* Every other UID: a row of `change` for each. */
+	for (uint32_t i = 0; i < MANY; i++)
+		many[i] = make_item(10 + 2 * i, ITEM_LANDED, 5);
+	ledger_items_put(f.ledger, 1, many, MANY);
+	CHECK_OK(ledger_flush(f.ledger, &err));
+	CHECK_OK(ledger_each_change(f.ledger, at, count_told, told, &at, &err));
+	CHECK_INT(told[0], MANY);
+	CHECK_INT(told[1], 10 + 2 * (MANY - 1));
+	CHECK_INT(told[2], 0); /* none of them twice, or before another */
+	free(many);
 	end(&f);
 }
 
@@ -281,6 +342,7 @@ main(void)
 	RUN(seen_when_complete);
 	RUN(seen_taken_back);
 	RUN(changes);
+	RUN(changes_in_pieces);
 	RUN(reasons);
 	RUN(round_counts);
 	return test_done();

@@ -161,10 +161,44 @@ version_2(void)
 	CHECK_INT(rounds[0].copied, 2);
 	CHECK_INT(rounds[0].bytes, 12);
 	free(rounds);
-	CHECK_OK(ledger_each_change(f.ledger, count_change, counts, &up_to, &err));
+	CHECK_OK(ledger_each_change(f.ledger, 0, count_change, counts, &up_to, &err));
 	CHECK_INT(counts[0], 1);
 	CHECK_INT(counts[1], 3);
 	CHECK_INT(counts[2], 0);
+	end(&f);
+}
+
+/* As version 3 was: what had changed by then is still to be told. */
+static void
+version_3(void)
+{
+	static const char back[] =
+		"CREATE TABLE old(folder INTEGER NOT NULL, kind INTEGER NOT NULL,"
+		" first INTEGER NOT NULL, last INTEGER NOT NULL, stamp INTEGER NOT NULL,"
+		" PRIMARY KEY(folder, kind, first, last)) WITHOUT ROWID;"
+		"INSERT INTO old SELECT folder, kind, first, last, stamp FROM change;"
+		"DROP TABLE change; ALTER TABLE old RENAME TO change;"
+		"PRAGMA user_version = 3";
+	struct fixture f = { 0 };
+	struct ledger_item rows[2] = { make_item(1, ITEM_LANDED, 5), make_item(2, ITEM_LANDED, 5) };
+	uint64_t counts[3] = { 0 }, up_to = 0, after;
+
+	begin(&f);
+	make_account(f.ledger, "ana");
+	make_folder(f.ledger, 1, "INBOX");
+	ledger_items_put(f.ledger, 1, rows, 2);
+	CHECK_OK(ledger_close(&f.ledger, &err));
+	sql(f.place.path, back);
+	f.ledger = must_open(f.place.path, LEDGER_WRITE);
+	ledger_item_flags(f.ledger, 1, 2, ITEM_SEEN, NULL);
+	CHECK_OK(ledger_flush(f.ledger, &err));
+	CHECK_OK(ledger_each_change(f.ledger, 0, count_change, counts, &up_to, &err));
+	CHECK_INT(counts[0], 1);
+	CHECK_INT(counts[1], 2);
+	CHECK_INT(counts[2], 0);
+	CHECK_OK(ledger_each_change(f.ledger, up_to - 1, count_change, counts, &after, &err));
+	CHECK_INT(counts[1], 3); /* its flags are newer than what was there */
+	CHECK_INT(after, up_to);
 	end(&f);
 }
 
@@ -493,6 +527,7 @@ main(void)
 	RUN(foreign_files);
 	RUN(other_versions);
 	RUN(version_2);
+	RUN(version_3);
 	RUN(damaged_rows);
 	RUN(damaged_pages);
 	RUN(database_full);
