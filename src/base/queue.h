@@ -16,8 +16,8 @@ struct queue *queue_new(size_t max_items, uint64_t max_weight, void (*free_item)
 void queue_free(struct queue **queue);
 
 /* Takes the item. Blocks while full (one item may always enter an empty queue), and who had to wait
- * does until half is free. Returns 1 taken; 0 timed out (timeout_ms; < 0 = none), the item stays the
- * caller's; -1 closed, likewise. */
+ * does until half is free. Returns 1 taken; 0 timed out (timeout_ms; < 0 = none), the item stays
+ * the caller's; -1 closed, likewise. */
 int queue_push(struct queue *queue, void *item, uint64_t weight, int timeout_ms);
 /* Returns 1 with *item_r; 0 timed out; -1 closed and empty. timeout_ms 0 does not wait. */
 int queue_pop(struct queue *queue, void **item_r, int timeout_ms);
