@@ -165,7 +165,7 @@ struct lane {
 	/* The reader's: what it has taken. */
 	struct work_folder **folders;
 	size_t folder_count, folder_cap;
-	bool leaves;              /* a further lane that takes no more: its slots are wanted back */
+	atomic_bool leaves;       /* a further lane that takes no more: its slots are wanted back */
 	atomic_size_t todo_ahead; /* of its folders, scanned and not yet asked for */
 
 	/* Shared: hold job->lock. */

@@ -15,22 +15,26 @@
 
 #include "base/banned.h"
 
-#define MESSAGE_BYTES 4096u      /* what a message costs at least, in bytes */
-#define UNTOLD_BYTES  20000u     /* of a message, where the server does not tell sizes */
-#define WINDOW_BYTES  (8u << 20) /* a connection carries no more in a round trip, at best */
-#define MESSAGE_US    25u        /* a message costs the servers about so much */
-#define LOGIN_TRIPS   12u        /* a further lane saves so many, or it comes later */
-#define LOOK_MS       2000       /* how often it is looked whether another one pays */
-#define WORTH_MS      5000       /* at the rate of now, left for a lane that comes later */
-#define GAIN          1.1        /* what the last one has to have brought */
-#define AGAIN_MS      60000      /* before it is tried again */
-#define SHARE_BYTES                                                                                \
-	(16u << 20) /* asked for by a lane at once, and by one that waits for others               \
-		     */
-#define SHARE_ALONE (48u << 20)
-#define KEEPALIVE_S 60 /* a session that has nothing to do says NOOP so often */
+#define MESSAGE_BYTES 4096u       /* what a message costs at least, in bytes */
+#define UNTOLD_BYTES  20000u      /* of a message, where the server does not tell sizes */
+#define WINDOW_BYTES  (8u << 20)  /* a connection carries no more in a round trip, at best */
+#define MESSAGE_US    25u         /* a message costs the servers about so much */
+#define LOGIN_TRIPS   12u         /* a further lane saves so many, or it comes later */
+#define LOOK_MS       2000        /* how often it is looked whether another one pays */
+#define WORTH_MS      5000        /* at the rate of now, left for a lane that comes later */
+#define GAIN          1.1         /* what the last one has to have brought */
+#define AGAIN_MS      60000       /* before it is tried again */
+#define SHARE_BYTES   (16u << 20) /* in flight, of a lane that shares with others */
+#define SHARE_ALONE   (48u << 20) /* likewise while no other has come */
+#define KEEPALIVE_S   60          /* a session that has nothing to do says NOOP so often */
 
-enum further_state { FURTHER_OPENING, FURTHER_WAITING, FURTHER_COPYING, FURTHER_ENDED };
+enum further_state {
+	FURTHER_FREE,
+	FURTHER_OPENING,
+	FURTHER_WAITING,
+	FURTHER_COPYING,
+	FURTHER_ENDED
+};
 
 struct further {
 	struct lane lane;
@@ -40,14 +44,16 @@ struct further {
 
 struct lanes {
 	struct further further[LANES_MAX - 1];
-	atomic_uint count;
+	atomic_uint count; /* of those that live, when last looked */
 	unsigned most;
 	uint64_t window_most; /* half of what one has to do */
 	atomic_bool refused;  /* a connection was not made */
 	/* Growing: the worker's thread. */
 	int64_t looked_ms, no_gain_ms;
-	uint64_t looked_bytes;
-	double rate_before; /* bytes per ms, before the last one was added; 0: none was */
+	uint64_t looked_work;
+	struct further *trial; /* was added and has not shown yet whether it pays; or NULL */
+	bool trial_copies;     /* since the last look */
+	double rate_before;    /* work per ms, before it was added */
 	/* Shared: hold job->lock. */
 	bool go, end;
 };
@@ -235,41 +241,89 @@ publish(struct job *job, const struct lane *lane, unsigned number, bool on)
 	pthread_mutex_unlock(&job->local->lock);
 }
 
-/* All have the same part of what one alone, and three quarters more, may have. */
+static enum further_state
+state_of(struct job *job, const struct further *f)
+{
+	enum further_state state;
+
+	pthread_mutex_lock(&job->lock);
+	state = f->state;
+	pthread_mutex_unlock(&job->lock);
+	return state;
+}
+
+static unsigned
+living(struct job *job)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < LANES_MAX - 1; i++) {
+		enum further_state state = state_of(job, &job->lanes->further[i]);
+		n += state != FURTHER_FREE && state != FURTHER_ENDED;
+	}
+	return n;
+}
+
+/* All have the same part of what one alone may have. */
 static void
 share_memory(struct job *job, unsigned further)
 {
-	uint64_t each = least(local_share(job->local, LANES_MEMORY), LANE_MEMORY * 7 / 4);
+	uint64_t each = least(local_share(job->local, LANES_MEMORY), LANE_MEMORY) / (1 + further);
 
-	each /= 1 + further;
-	job->main.memory = least(each, job->main.memory);
-	for (unsigned i = 0; i < further; i++)
+	job->main.memory = each;
+	for (unsigned i = 0; i < LANES_MAX - 1; i++)
 		job->lanes->further[i].lane.memory = each;
+	job->lanes->count = further;
 }
 
-static bool
+static void
+clear_further(struct job *job, struct further *f)
+{
+	if (state_of(job, f) == FURTHER_FREE)
+		return;
+	pthread_join(f->thread, NULL);
+	publish(job, &f->lane, (unsigned)(f - job->lanes->further) + 1, false);
+	lane_clear(&f->lane);
+	f->state = FURTHER_FREE;
+}
+
+/* There is one: fewer than `most` live. */
+static struct further *
+free_place(struct job *job)
+{
+	struct further *f = job->lanes->further;
+
+	while (state_of(job, f) != FURTHER_FREE && state_of(job, f) != FURTHER_ENDED)
+		f++;
+	clear_further(job, f);
+	return f;
+}
+
+static struct further *
 add_lane(struct job *job)
 {
 	struct lanes *lanes = job->lanes;
-	struct further *f = &lanes->further[lanes->count];
+	struct further *f = free_place(job);
 	struct pace *pace = job->local->pace;
+	unsigned number = (unsigned)(f - lanes->further) + 1;
 
 	lane_init(&f->lane, job);
-	if (!pace_try_enter2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint)) {
-		lane_clear(&f->lane);
-		return false;
-	}
+	if (!pace_try_enter2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint))
+		goto fail;
 	f->lane.source.is_further = f->lane.target.is_further = true;
-	share_memory(job, lanes->count + 1);
-	publish(job, &f->lane, lanes->count + 1, true);
+	f->state = FURTHER_OPENING;
+	publish(job, &f->lane, number, true);
 	if (pthread_create(&f->thread, NULL, further_thread, f) != 0) {
-		publish(job, &f->lane, lanes->count + 1, false);
+		publish(job, &f->lane, number, false);
 		pace_leave2(pace, &f->lane.source.endpoint, &f->lane.target.endpoint);
-		lane_clear(&f->lane);
-		return false;
+		goto fail;
 	}
-	lanes->count++;
-	return true;
+	share_memory(job, living(job));
+	return f;
+fail:
+	f->state = FURTHER_FREE;
+	lane_clear(&f->lane);
+	return NULL;
 }
 
 void
@@ -289,7 +343,7 @@ lanes_begin(struct job *job)
 		all += weight(&job->folders[i]);
 	job->lanes->window_most = all / (2 * (most + 1)) + 1;
 	at_once = (unsigned)least(most, most_at_once(job));
-	while (job->lanes->count < at_once && add_lane(job))
+	while (job->lanes->count < at_once && add_lane(job) != NULL)
 		;
 }
 
@@ -341,14 +395,49 @@ left_over(struct job *job)
 	return bytes;
 }
 
-static bool
-is_worth_another(const struct lanes *lanes, double rate, int64_t now)
+/* Since the last look, per ms; messages cost as they do in weight(). */
+static double
+work_rate(struct job *job, int64_t now)
 {
-	if (lanes->count >= lanes->most || atomic_load(&lanes->refused))
+	struct lanes *lanes = job->lanes;
+	uint64_t work = atomic_load(&job->landed_bytes) + MESSAGE_BYTES * atomic_load(&job->landed);
+	double rate = (double)(work - lanes->looked_work) / (double)(now - lanes->looked_ms);
+
+	lanes->looked_ms = now;
+	lanes->looked_work = work;
+	return rate;
+}
+
+/* One that has not brought what it should takes no more, and ends with what it has. */
+static void
+dismiss(struct job *job, struct further *f)
+{
+	log_line(job->log, LOG_INFO, job->name, NULL,
+		"a further connection makes it no faster, and is given up");
+	pthread_mutex_lock(&job->lock);
+	f->lane.leaves = true;
+	pthread_cond_broadcast(&job->changed);
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* The first look after it has begun to copy begins the time in which it has to show its worth.
+ * False: it is not yet known. */
+static bool
+judge_trial(struct job *job, double rate, int64_t now)
+{
+	struct lanes *lanes = job->lanes;
+	bool copies = state_of(job, lanes->trial) != FURTHER_OPENING;
+
+	if (!copies || !lanes->trial_copies) {
+		lanes->trial_copies = copies;
 		return false;
-	if (lanes->no_gain_ms != 0)
-		return now - lanes->no_gain_ms >= AGAIN_MS;
-	return lanes->rate_before == 0 || rate >= lanes->rate_before * GAIN;
+	}
+	if (rate < lanes->rate_before * GAIN) {
+		dismiss(job, lanes->trial);
+		lanes->no_gain_ms = now;
+	}
+	lanes->trial = NULL;
+	return true;
 }
 
 void
@@ -356,28 +445,30 @@ lanes_look(struct job *job)
 {
 	struct lanes *lanes = job->lanes;
 	int64_t now;
+	unsigned further;
 	double rate;
 
-	if (lanes == NULL || lanes->count >= lanes->most)
+	if (lanes == NULL)
 		return;
 	now = clock_ms();
 	if (lanes->looked_ms == 0)
 		lanes->looked_ms = now;
 	if (now - lanes->looked_ms < LOOK_MS)
 		return;
-	rate = (double)(atomic_load(&job->landed_bytes) - lanes->looked_bytes) /
-	       (double)(now - lanes->looked_ms);
-	lanes->looked_ms = now;
-	lanes->looked_bytes = atomic_load(&job->landed_bytes);
-	if (rate <= 0 || (double)left_over(job) < rate * WORTH_MS)
+	rate = work_rate(job, now);
+	further = living(job);
+	if (further != lanes->count)
+		share_memory(job, further);
+	if (lanes->trial != NULL && !judge_trial(job, rate, now))
 		return;
-	if (!is_worth_another(lanes, rate, now)) {
-		lanes->no_gain_ms = lanes->no_gain_ms != 0 ? lanes->no_gain_ms : now;
+	if (further >= lanes->most || atomic_load(&lanes->refused) ||
+		(lanes->no_gain_ms != 0 && now - lanes->no_gain_ms < AGAIN_MS) || rate <= 0 ||
+		(double)left_over(job) < rate * WORTH_MS)
 		return;
-	}
 	lanes->no_gain_ms = 0;
-	if (add_lane(job))
-		lanes->rate_before = rate;
+	lanes->trial = add_lane(job);
+	lanes->trial_copies = false;
+	lanes->rate_before = rate;
 }
 
 static bool
@@ -479,8 +570,9 @@ lanes_go(struct job *job)
 static bool
 any_works(const struct lanes *lanes)
 {
-	for (unsigned i = 0; i < lanes->count; i++)
-		if (lanes->further[i].state != FURTHER_ENDED)
+	for (unsigned i = 0; i < LANES_MAX - 1; i++)
+		if (lanes->further[i].state != FURTHER_FREE &&
+			lanes->further[i].state != FURTHER_ENDED)
 			return true;
 	return false;
 }
@@ -512,7 +604,7 @@ lanes_end(struct job *job)
 		return;
 	pthread_mutex_lock(&job->lock);
 	lanes->end = true;
-	for (unsigned i = 0; i < lanes->count; i++)
+	for (unsigned i = 0; i < LANES_MAX - 1; i++)
 		if (lanes->further[i].state == FURTHER_OPENING) {
 			cancel_fire(lanes->further[i].lane.source.cancel);
 			cancel_fire(lanes->further[i].lane.target.cancel);
@@ -520,11 +612,8 @@ lanes_end(struct job *job)
 	pthread_cond_broadcast(&job->changed);
 	pthread_mutex_unlock(&job->lock);
 	wait_for_others(job);
-	for (unsigned i = 0; i < lanes->count; i++) {
-		pthread_join(lanes->further[i].thread, NULL);
-		publish(job, &lanes->further[i].lane, i + 1, false);
-		lane_clear(&lanes->further[i].lane);
-	}
+	for (unsigned i = 0; i < LANES_MAX - 1; i++)
+		clear_further(job, &lanes->further[i]);
 	free(lanes);
 	job->lanes = NULL;
 }
