@@ -201,6 +201,21 @@ def test_one_is_added_where_it_pays(bench):
 
 
 @test(timeout=120)
+def test_one_that_brings_nothing_is_given_up(bench):
+    """All connections are one line: a second one changes nothing, and is closed again."""
+    source = filled(bench, count=16, messages=30, size=30000)
+    target = Dovecot(bench, USERS, name="new")
+    line = Proxy(bench, target, rate=1500000, hold=True, one_line=True)
+    haul = Haul(bench, source, line, run={"large_mailbox": "1M", "batch_messages": 4})
+    haul.run(timeout=110)
+    haul.target = target
+    log = haul.debug_log(60000)
+    check_in("a further connection makes it no faster, and is given up", log, "the log")
+    check(target.logins("ann") <= 3, "%d connections" % target.logins("ann"))
+    haul.must_match("ann")
+
+
+@test(timeout=120)
 def test_old_connections_are_renewed(bench):
     """Between two messages: nothing is cut, nothing comes twice, and nothing is a failure."""
     source = filled(bench, count=6, messages=60, size=20000)

@@ -33,7 +33,7 @@ struct progress {
 };
 
 #define LANES_MAX 8 /* pairs of connections of one account */
-/* Bytes in flight to the targets that lie in memory: of all accounts at work, of one lane. */
+/* Bytes in flight to the targets that lie in memory: of all accounts at work, of one. */
 #define LANES_MEMORY (24u << 20)
 #define LANE_MEMORY  (10u << 20)
 

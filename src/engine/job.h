@@ -202,6 +202,7 @@ struct job {
 	atomic_bool remarks;     /* something was refused that is no item: not simply done */
 	_Atomic uint64_t landed; /* by this attempt; tells whether an attempt got on */
 	_Atomic uint64_t landed_bytes;
+	_Atomic uint64_t landed_batches;
 
 	/* Shared: hold `lock`, never across network, disk or drawing. */
 	pthread_mutex_t lock;

@@ -20,6 +20,7 @@
 #define WINDOW_BYTES  (8u << 20)  /* a connection carries no more in a round trip, at best */
 #define MESSAGE_US    25u         /* a message costs the servers about so much */
 #define LOGIN_TRIPS   12u         /* a further lane saves so many, or it comes later */
+#define LOOK_BATCHES  16          /* nor sooner than so many have landed: they come in lumps */
 #define LOOK_MS       2000        /* how often it is looked whether another one pays */
 #define WORTH_MS      5000        /* at the rate of now, left for a lane that comes later */
 #define GAIN          1.1         /* what the last one has to have brought */
@@ -50,10 +51,10 @@ struct lanes {
 	atomic_bool refused;  /* a connection was not made */
 	/* Growing: the worker's thread. */
 	int64_t looked_ms, no_gain_ms;
-	uint64_t looked_work;
+	uint64_t looked_work, looked_batches;
 	struct further *trial; /* was added and has not shown yet whether it pays; or NULL */
 	bool trial_copies;     /* since the last look */
-	double rate_before;    /* work per ms, before it was added */
+	double rate_before; /* work per ms, at the last look without a trial; 0: there was none */
 	/* Shared: hold job->lock. */
 	bool go, end;
 };
@@ -405,6 +406,7 @@ work_rate(struct job *job, int64_t now)
 
 	lanes->looked_ms = now;
 	lanes->looked_work = work;
+	lanes->looked_batches = atomic_load(&job->landed_batches);
 	return rate;
 }
 
@@ -446,20 +448,28 @@ lanes_look(struct job *job)
 	struct lanes *lanes = job->lanes;
 	int64_t now;
 	unsigned further;
-	double rate;
+	double rate, before;
 
 	if (lanes == NULL)
 		return;
 	now = clock_ms();
-	if (lanes->looked_ms == 0)
-		lanes->looked_ms = now;
-	if (now - lanes->looked_ms < LOOK_MS)
+	if (lanes->looked_ms == 0) {
+		if (atomic_load(&job->landed_batches) > 0) /* what went before is the start */
+			(void)work_rate(job, now);
+		return;
+	}
+	if (now - lanes->looked_ms < LOOK_MS ||
+		atomic_load(&job->landed_batches) < lanes->looked_batches + LOOK_BATCHES)
 		return;
 	rate = work_rate(job, now);
 	further = living(job);
 	if (further != lanes->count)
 		share_memory(job, further);
 	if (lanes->trial != NULL && !judge_trial(job, rate, now))
+		return;
+	before = lanes->rate_before;
+	lanes->rate_before = rate;
+	if (before == 0) /* a pipeline that fills up is faster from look to look */
 		return;
 	if (further >= lanes->most || atomic_load(&lanes->refused) ||
 		(lanes->no_gain_ms != 0 && now - lanes->no_gain_ms < AGAIN_MS) || rate <= 0 ||
@@ -468,7 +478,6 @@ lanes_look(struct job *job)
 	lanes->no_gain_ms = 0;
 	lanes->trial = add_lane(job);
 	lanes->trial_copies = false;
-	lanes->rate_before = rate;
 }
 
 static bool

@@ -119,6 +119,7 @@ land(struct writer *w, struct batch *batch, bool close)
 	for (size_t i = 0; i < n; i++)
 		bytes += items[i].size;
 	job->landed_bytes += bytes;
+	job->landed_batches++;
 	count_results(job, items, n);
 	free(items);
 }

@@ -4,6 +4,7 @@
   port, target_host, target_port, control
   delay_ms      each way
   rate          bytes a second, each way
+  one_line      true: of all links together
   hold          true: a sender is made to wait when 128 KiB are on their way, as by a real line
   strip         capabilities to take away (strip.py)
   most          so many links at a time, above them a connection gets the line `above` and its end;
@@ -21,6 +22,7 @@ this text from their client), stats, quit.
 """
 
 import collections
+import contextlib
 import json
 import os
 import signal
@@ -95,10 +97,18 @@ class Way:
                 self.target.sendall(data)
                 self.sent += len(data)
                 if self.link.proxy.rate:
-                    time.sleep(len(data) / self.link.proxy.rate)
+                    with self.line():
+                        time.sleep(len(data) / self.link.proxy.rate)
         except OSError:
             pass
         self.link.way_done(self)
+
+    def line(self):
+        """Who has it sends, where all links are one line."""
+        proxy = self.link.proxy
+        if not proxy.config.get("one_line"):
+            return contextlib.nullcontext()
+        return proxy.lines[self is self.link.up]
 
     def take(self):
         """The next bytes that are due; None when nothing comes any more."""
@@ -231,6 +241,7 @@ class Proxy:
         self.delay, self.rate = config.get("delay_ms", 0) / 1000, config.get("rate", 0)
         self.silent, self.refuse = threading.Event(), False
         self.lock = threading.Lock()
+        self.lines = threading.Lock(), threading.Lock()
         self.links, self.counts = [], {"connections": 0, "up": 0, "down": 0, "bad": 0,
                                        "after_death": 0, "above": 0}
 
