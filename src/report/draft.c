@@ -18,6 +18,7 @@
 #include "base/banned.h"
 
 #define LOOK_MS 100
+#define RESERVE (256u << 20) /* bytes that a draft leaves free */
 
 enum wish { WISH_GROW, WISH_END, WISH_DROP };
 
@@ -62,6 +63,8 @@ wait_for_wish(struct report_draft *draft)
 static int
 grow(struct report_draft *draft, struct err *err)
 {
+	if (file_free_bytes(draft->dir) < RESERVE)
+		return err_set(err, ERR_DISK, "room is left to the ledger");
 	if (draft->out == NULL) {
 		draft->out = file_create_nameless(draft->dir, err);
 		if (draft->out == NULL)
@@ -83,6 +86,16 @@ end(struct report_draft *draft, struct err *err)
 	return 0;
 }
 
+/* The room it takes is needed by others. */
+static void
+give_up(struct report_draft *draft)
+{
+	manifest_free(&draft->manifest);
+	if (draft->out != NULL)
+		fclose(draft->out);
+	draft->out = NULL;
+}
+
 static void *
 draft_main(void *context)
 {
@@ -92,8 +105,12 @@ draft_main(void *context)
 
 	do {
 		wish = wait_for_wish(draft);
-		if (wish == WISH_DROP || grow(draft, &err) < 0)
+		if (wish == WISH_DROP)
 			return NULL;
+		if (grow(draft, &err) < 0) {
+			give_up(draft);
+			return NULL;
+		}
 	} while (wish == WISH_GROW);
 	draft->whole = end(draft, &err) == 0;
 	return NULL;
@@ -104,9 +121,7 @@ draft_free(struct report_draft **draft_p)
 {
 	struct report_draft *draft = *draft_p;
 
-	manifest_free(&draft->manifest);
-	if (draft->out != NULL)
-		fclose(draft->out);
+	give_up(draft);
 	pthread_cond_destroy(&draft->wake);
 	pthread_mutex_destroy(&draft->lock);
 	free(draft->dir);

@@ -179,12 +179,13 @@ db_try(struct db *db, sqlite3_stmt *stmt, struct err *err)
 {
 	int rc = sqlite3_step(stmt);
 
-	if (rc != SQLITE_DONE && (rc & 0xff) != SQLITE_CONSTRAINT)
+	bool is_there = rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_UNIQUE ||
+			rc == SQLITE_CONSTRAINT_ROWID;
+
+	if (rc != SQLITE_DONE && !is_there)
 		db_fail(db, rc, "write", err);
 	sqlite3_reset(stmt);
-	if (rc == SQLITE_DONE)
-		return 1;
-	return (rc & 0xff) == SQLITE_CONSTRAINT ? 0 : -1;
+	return rc == SQLITE_DONE ? 1 : is_there ? 0 : -1;
 }
 
 int

@@ -142,7 +142,9 @@ struct ledger {
 	struct op *head, **tail;
 	size_t bytes;      /* of operations queued or at work */
 	uint64_t queued;   /* the last ticket given */
+	uint64_t taken;    /* the last ticket that the thread has taken */
 	uint64_t finished; /* the last ticket committed, or dropped after a failure */
+	int64_t commit_us; /* the last commit */
 	bool urgent, closing, failed;
 	struct err err; /* the first failure */
 	uint64_t next_batch;

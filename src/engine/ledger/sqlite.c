@@ -26,7 +26,8 @@
 
 #define QUEUE_MAX_BYTES    ((size_t)32 << 20)
 #define TRANSACTION_OPS    10000
-#define TRANSACTION_MS     200 /* a waiter never waits much longer than this for the disk */
+#define TRANSACTION_MS     200  /* a waiter never waits much longer than this for the disk */
+#define SLOW_COMMIT_US     3000 /* a transaction of a slow disk */
 #define LINGER_MS          50
 #define LINGER_BYTES       (QUEUE_MAX_BYTES / 4)
 #define CLOSE_BUSY_MS      500 /* the last checkpoint does not wait long for other programs */
@@ -106,13 +107,28 @@ ledger_send(struct ledger *ledger, struct op **op)
 	return ticket;
 }
 
+/* Shall what is queued linger no longer, for the sake of who waits for that ticket? If it is queued
+ * itself; and on a slow disk if less is durable ahead of it than waits to become so: it would soon
+ * be waited for through a whole commit. The lock is held. */
+static bool
+is_due(const struct ledger *ledger, uint64_t ticket)
+{
+	uint64_t waiting = ledger->queued - ledger->taken;
+
+	if (waiting == 0 || ticket == 0)
+		return false;
+	return ticket > ledger->taken ||
+	       (ledger->commit_us > SLOW_COMMIT_US && ticket <= ledger->finished &&
+		       ledger->finished - ticket < waiting);
+}
+
 int
 ledger_wait(struct ledger *ledger, uint64_t ticket, struct err *err)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&ledger->lock);
-	if (ledger->finished < ticket && !ledger->urgent) {
+	if (!ledger->urgent && is_due(ledger, ticket)) {
 		ledger->urgent = true;
 		pthread_cond_signal(&ledger->work);
 	}
@@ -189,6 +205,7 @@ take_all(struct ledger *ledger)
 	ledger->head = NULL;
 	ledger->tail = &ledger->head;
 	ledger->urgent = false;
+	ledger->taken = ledger->queued;
 	pthread_mutex_unlock(&ledger->lock);
 	return ops;
 }
@@ -222,6 +239,7 @@ commit_some(struct ledger *ledger, struct op **ops)
 {
 	struct op *at = *ops, *next;
 	struct err err = { 0 };
+	int64_t began = clock_us();
 	size_t bytes = 0;
 	uint64_t last = 0;
 
@@ -244,6 +262,7 @@ commit_some(struct ledger *ledger, struct op **ops)
 	*ops = at;
 	pthread_mutex_lock(&ledger->lock);
 	ledger->bytes -= bytes;
+	ledger->commit_us = clock_us() - began;
 	ledger->finished = last;
 	if (ledger->dead)
 		set_failed(ledger, &err);
