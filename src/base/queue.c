@@ -12,6 +12,8 @@
 
 #include "base/banned.h"
 
+#define LOOK_MS 1000
+
 struct entry {
 	struct entry *next;
 	void *item;
@@ -90,6 +92,24 @@ wait_on(struct queue *q, pthread_cond_t *cond, int timeout_ms, const struct time
 	return timeout_ms > 0 && pthread_cond_timedwait(cond, &q->lock, deadline) != ETIMEDOUT;
 }
 
+/* Waits for room, which those who take away tell only when there is much: looks for it once a
+ * second all the same, so that a slow one does not keep a sender for half a queue. False when the
+ * time is over. */
+static bool
+wait_for_room(struct queue *q, int timeout_ms, const struct timespec *deadline)
+{
+	struct timespec soon = deadline_in(LOOK_MS);
+	bool is_last =
+		timeout_ms >= 0 &&
+		(soon.tv_sec > deadline->tv_sec ||
+			(soon.tv_sec == deadline->tv_sec && soon.tv_nsec >= deadline->tv_nsec));
+
+	if (is_last || timeout_ms == 0)
+		return wait_on(q, &q->not_full, timeout_ms, deadline);
+	pthread_cond_timedwait(&q->not_full, &q->lock, &soon);
+	return true;
+}
+
 /* Never true of an empty queue: one item may always enter. */
 static bool
 is_full(const struct queue *q, uint64_t weight)
@@ -107,7 +127,7 @@ queue_push(struct queue *queue, void *item, uint64_t weight, int timeout_ms)
 
 	pthread_mutex_lock(&queue->lock);
 	while (!queue->closed && is_full(queue, weight)) {
-		if (!wait_on(queue, &queue->not_full, timeout_ms, &deadline)) {
+		if (!wait_for_room(queue, timeout_ms, &deadline)) {
 			ret = 0;
 			break;
 		}

@@ -28,7 +28,8 @@
 #include "base/banned.h"
 
 #define FIRST_BYTES ((size_t)4096)
-#define SLAB_BYTES  ((size_t)128 << 10)
+#define SLAB_BYTES                                                                                 \
+	(((size_t)128 << 10) - 64) /* with its head no more than malloc() keeps at hand */
 #define SPARE_SLABS 8u
 
 struct spool_pool {
@@ -215,6 +216,8 @@ spool_new_sized(struct spool_pool *pool, struct spool_slab **slab, uint64_t byte
 		return spool;
 	}
 	need = (sizeof(*spool) + (size_t)bytes + align - 1) / align * align;
+	if (*slab != NULL && atomic_load(&(*slab)->refs) == 1)
+		(*slab)->used = 0; /* all that lay in it is gone */
 	if (*slab != NULL && need > SLAB_BYTES - (*slab)->used)
 		spool_slab_unref(slab);
 	if (*slab == NULL)
@@ -270,7 +273,7 @@ spool_ref(struct spool *spool)
 static void
 free_memory(struct spool *s, unsigned char *mem)
 {
-	if (mem != s->bytes)
+	if (s->slab == NULL || mem != s->bytes)
 		free(mem);
 }
 
@@ -540,7 +543,7 @@ trim_memory(struct spool *s)
 	size_t spare = s->cap - (size_t)s->size;
 	unsigned char *mem;
 
-	if (s->mem == NULL || s->mem == s->bytes || s->size == 0 || spare < FIRST_BYTES / 4)
+	if (s->mem == NULL || s->slab != NULL || s->size == 0 || spare < FIRST_BYTES / 4)
 		return 0;
 	mem = realloc(s->mem, (size_t)s->size);
 	if (mem == NULL)

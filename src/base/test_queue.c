@@ -172,6 +172,30 @@ closing_wakes_who_waits(void)
 	queue_free(&empty);
 }
 
+/* Long before half of what is queued was taken. */
+static void
+a_slow_taker_keeps_nobody_for_long(void)
+{
+	struct queue *q = queue_new(64, 1000, free);
+	pthread_t sender;
+	int taken = 0;
+	void *ret;
+
+	for (int i = 0; i < 64; i++)
+		CHECK_INT(queue_push(q, number(1), 1, 0), 1);
+	pthread_create(&sender, NULL, push_one, q);
+	while (taken < 32 && pthread_tryjoin_np(sender, &ret) != 0) {
+		CHECK(pop_number(q, 0) > 0);
+		taken++;
+		clock_sleep_ms(100);
+	}
+	if (taken == 32)
+		pthread_join(sender, &ret);
+	CHECK(taken < 32);
+	CHECK_INT((intptr_t)ret, 1);
+	queue_free(&q);
+}
+
 int
 main(void)
 {
@@ -180,5 +204,6 @@ main(void)
 	RUN(dropped_queue_is_empty);
 	RUN(two_senders_two_takers_lose_nothing);
 	RUN(closing_wakes_who_waits);
+	RUN(a_slow_taker_keeps_nobody_for_long);
 	return test_done();
 }
