@@ -35,7 +35,7 @@ struct progress {
 #define LANES_MAX 8 /* pairs of connections of one account */
 /* Bytes in flight to the targets that lie in memory: of all accounts at work, of one. */
 #define LANES_MEMORY (18u << 20)
-#define LANE_MEMORY  (9u << 20)
+#define LANE_MEMORY  (17u << 19)
 
 struct account {
 	/* Fixed once engine_local_start() returns. */

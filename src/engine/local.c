@@ -18,7 +18,7 @@
 #include "base/banned.h"
 
 #define TICK_MS      500u
-#define SPOOL_MEMORY (30u << 20) /* of all bodies held in memory */
+#define SPOOL_MEMORY (28u << 20) /* of all bodies held in memory */
 #define SPOOL_ONE    (2048u << 10)
 
 /* ---- events ---- */
