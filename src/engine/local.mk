@@ -5,6 +5,7 @@ noinst_LIBRARIES += src/engine/libengine.a
 src_engine_libengine_a_SOURCES = \
 	src/engine/account_lock.c \
 	src/engine/account_lock.h \
+	src/engine/aside.c \
 	src/engine/check.c \
 	src/engine/engine.c \
 	src/engine/engine.h \
@@ -33,6 +34,7 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/reader_private.h \
 	src/engine/rematch.c \
 	src/engine/renames.c \
+	src/engine/results.c \
 	src/engine/rows.c \
 	src/engine/scan.c \
 	src/engine/seen.c \
@@ -42,7 +44,8 @@ src_engine_libengine_a_SOURCES = \
 	src/engine/subscribe.c \
 	src/engine/work_list.c \
 	src/engine/work_list.h \
-	src/engine/writer.c
+	src/engine/writer.c \
+	src/engine/writer_private.h
 
 check_PROGRAMS += src/engine/test_plan src/engine/test_match src/engine/test_account_lock \
 	src/engine/test_forecast
