@@ -10,7 +10,8 @@
 
 #include "base/banned.h"
 
-#define HOLD_UP_MS (10 * 60 * 1000) /* a writer that takes nothing for so long */
+#define BATCHES_IN_FLIGHT 6u               /* fit into the memory of a lane */
+#define HOLD_UP_MS        (10 * 60 * 1000) /* a writer that takes nothing for so long */
 
 /* ---- handing over ---- */
 
@@ -174,6 +175,9 @@ fill_add(struct reader *r, struct work_folder *wf, struct message **message, str
 		r->batch->folder = &wf->target;
 		r->batch_folder = wf;
 		r->batch_alone = alone;
+		r->batch_most = r->lane->memory / BATCHES_IN_FLIGHT;
+		if (r->batch_most > limits->bytes)
+			r->batch_most = limits->bytes;
 		r->batch->careful =
 			job_takes_care(job, CARE_ALONE, wf->source.key, (*message)->item->uid);
 	}

@@ -40,7 +40,7 @@ enum further_state {
 struct further {
 	struct lane lane;
 	pthread_t thread;
-	enum further_state state; /* hold job->lock */
+	enum further_state state; /* hold job->lock, while it has a thread */
 };
 
 struct lanes {
@@ -344,8 +344,9 @@ lanes_begin(struct job *job)
 		all += weight(&job->folders[i]);
 	job->lanes->window_most = all / (2 * (most + 1)) + 1;
 	at_once = (unsigned)least(most, most_at_once(job));
-	while (job->lanes->count < at_once && add_lane(job) != NULL)
-		;
+	for (unsigned n = 0; n < at_once && !atomic_load(&job->lanes->refused); n++)
+		if (add_lane(job) == NULL)
+			return;
 }
 
 bool
@@ -428,8 +429,14 @@ static bool
 judge_trial(struct job *job, double rate, int64_t now)
 {
 	struct lanes *lanes = job->lanes;
-	bool copies = state_of(job, lanes->trial) != FURTHER_OPENING;
+	enum further_state state = state_of(job, lanes->trial);
+	bool copies = state != FURTHER_OPENING;
 
+	if (state == FURTHER_ENDED) {
+		lanes->no_gain_ms = now;
+		lanes->trial = NULL;
+		return true;
+	}
 	if (!copies || !lanes->trial_copies) {
 		lanes->trial_copies = copies;
 		return false;
@@ -450,7 +457,8 @@ lanes_look(struct job *job)
 	unsigned further;
 	double rate, before;
 
-	if (lanes == NULL)
+	if (lanes == NULL || job_stopping(job) || atomic_load(&job->broken) ||
+		atomic_load(&job->restart))
 		return;
 	now = clock_ms();
 	if (lanes->looked_ms == 0) {
@@ -523,9 +531,9 @@ add_folder(struct lane *lane, struct work_folder *wf)
 static bool
 has_to_leave(struct lane *lane)
 {
-	if (lane != &lane->job->main && !lane->leaves)
-		lane->leaves = pace_over(
-			lane->job->local->pace, &lane->source.endpoint, &lane->target.endpoint);
+	if (lane != &lane->job->main && !lane->leaves &&
+		pace_over(lane->job->local->pace, &lane->source.endpoint, &lane->target.endpoint))
+		lane->leaves = true;
 	return lane->leaves;
 }
 

@@ -104,7 +104,7 @@ row_wants(const struct match_row *row, enum by by)
 {
 	static const unsigned char zero[DIGEST_SIZE];
 
-	if (row->known || row->uid != 0)
+	if (row->uid != 0)
 		return false;
 	if (by == BY_CANONICAL_HEAD && memcmp(row->canonical_head, zero, DIGEST_SIZE) == 0)
 		return false;

@@ -17,7 +17,6 @@ struct match_row {
 		canonical_head[DIGEST_SIZE];
 	int64_t received;
 	unsigned flags;
-	bool known;   /* is not looked for */
 	uint32_t uid; /* result: where it lies, 0 = not found */
 	bool changed; /* result: the target stores other bytes than were sent, with this digest
 		       * (zero: only its head was seen) */

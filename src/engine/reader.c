@@ -26,7 +26,6 @@
 #define FETCH_WINDOW_BYTES (64u << 20)
 #define FETCH_RANGES       4000u /* in commands without an answer: a socket holds no more of them */
 #define FETCHES_IN_FLIGHT  64u
-#define BATCHES_IN_FLIGHT  6u /* fit into the memory of a lane */
 #define SHARE_OPS          (2 * FETCHES_IN_FLIGHT)
 #define SPARSE_MOST        2u /* UIDs for each message, so that ranges hold what they should */
 #define KEEPALIVE_MS       60000u
@@ -622,9 +621,6 @@ reader_new(struct lane *lane)
 
 	r->job = lane->job;
 	r->lane = lane;
-	r->batch_most = lane->memory / BATCHES_IN_FLIGHT;
-	if (r->batch_most > r->job->limits.bytes)
-		r->batch_most = r->job->limits.bytes;
 	r->last = &r->first;
 	atomic_store(&lane->todo_ahead, 0);
 	lane->reader = r;

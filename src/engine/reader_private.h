@@ -49,7 +49,7 @@ struct reader {
 	size_t first_open;   /* of the lane's folders: all before it are read */
 	struct batch *batch; /* being filled */
 	struct work_folder *batch_folder;
-	uint64_t batch_most; /* bytes, unless a message alone has more */
+	uint64_t batch_most; /* bytes of the one being filled, unless a message alone has more */
 	bool batch_alone;
 	int64_t spoke_ms; /* with the source */
 };

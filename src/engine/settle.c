@@ -83,35 +83,6 @@ doubt_new(const struct work_folder *wf, struct ledger_batch *batches, size_t cou
 	return d;
 }
 
-static bool
-has_landed(enum item_state state)
-{
-	return state == ITEM_LANDED || state == ITEM_VERIFIED || state == ITEM_ADOPTED;
-}
-
-/* Of a batch that was answered in part, what was answered has its row. */
-static int
-mark_known(struct job *job, struct doubt *d, struct err *err)
-{
-	size_t n = 0;
-
-	if (ledger_flush(job->ledger, err) < 0)
-		return -1;
-	for (size_t b = 0; b < d->batch_count; b++)
-		for (size_t i = 0; i < d->batches[b].count; i++, n++) {
-			uint32_t uid = d->batches[b].entries[i].uid;
-			struct ledger_item *item;
-			size_t items;
-			if (ledger_items(job->ledger, d->folder, uid, uid, 1, &item, &items, err) <
-				0)
-				return -1;
-			d->rows[n].known = items == 1 && has_landed(item->state);
-			d->matched += d->rows[n].known;
-			ledger_items_free(item, items);
-		}
-	return 0;
-}
-
 /* Landed rows of the folder that have no UID are candidates' owners too: they come before the rows
  * in doubt, so that their messages are not taken for ours. Returns how many were added. */
 static size_t
@@ -362,8 +333,6 @@ end_rows(struct job *job, struct doubt *d, struct ends *ends_r)
 		for (size_t i = 0; i < batch->count; i++, n++) {
 			const struct ledger_entry *e = &batch->entries[i];
 			uint32_t uid = d->rows[n].uid;
-			if (d->rows[n].known)
-				continue;
 			if (uid != 0) {
 				landed_item(job, e, &d->rows[n], &items[k++]);
 				ends_r->found++;
@@ -479,9 +448,10 @@ hold_orphans(struct job *job, const struct ledger_batch *batch)
 		entry_item(job, &batch->entries[i], ITEM_HELD, REASON_DOUBT, 0, &items[i]);
 	ledger_result(job->ledger, batch->id, batch->folder, items, batch->count);
 	free(items);
-	job_note(job, NULL, EVENT_WARNING, ERR_NONE,
-		"%zu messages in doubt belong to a folder that is no longer moved: held",
-		batch->count);
+	if (batch->count > 0)
+		job_note(job, NULL, EVENT_WARNING, ERR_NONE,
+			"%zu messages in doubt belong to a folder that is no longer moved: held",
+			batch->count);
 }
 
 /* Takes the account's batches of that ledger folder. */
@@ -501,7 +471,7 @@ take_doubts(struct job *job, const struct work_folder *wf, struct doubt **doubt_
 	if (end > first)
 		*doubt_r = doubt_new(wf, &batches[first], end - first);
 	ledger_batches_free(batches, count);
-	return *doubt_r != NULL ? mark_known(job, *doubt_r, err) : 0;
+	return 0;
 }
 
 static int
@@ -559,7 +529,8 @@ settle_begin(struct job *job, struct err *err)
 	int ret = 0;
 
 	take_watched(job);
-	if (ledger_doubts(job->ledger, job->account->id, &batches, &count, err) < 0)
+	if (ledger_flush(job->ledger, err) < 0 ||
+		ledger_doubts(job->ledger, job->account->id, &batches, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count && ret == 0; i = end) {
 		struct work_folder *wf = folder_by_row(job, batches[i].folder);
@@ -572,9 +543,7 @@ settle_begin(struct job *job, struct err *err)
 		}
 		wf->doubt = doubt_new(wf, &batches[i], end - i);
 		wf->was_in_doubt = true;
-		ret = mark_known(job, wf->doubt, err);
-		if (ret == 0)
-			ret = first_look(job, wf, err);
+		ret = first_look(job, wf, err);
 	}
 	ledger_batches_free(batches, count);
 	return ret;

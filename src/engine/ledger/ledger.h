@@ -327,7 +327,8 @@ int ledger_intend(struct ledger *ledger, const struct ledger_batch *batch, uint6
  */
 void ledger_result(struct ledger *ledger, uint64_t batch, uint64_t folder,
 	const struct ledger_item *items, size_t count);
-/* reads; the account's batches without a result, ordered by folder, id. */
+/* reads; the account's batches without a result, ordered by folder, id. Of a batch that was
+ * answered in part, items whose rows say that they lie on the target are left out. */
 int ledger_doubts(struct ledger *ledger, uint64_t account, struct ledger_batch **batches_r,
 	size_t *count_r, struct err *err);
 void ledger_batches_free(struct ledger_batch *batches, size_t count);

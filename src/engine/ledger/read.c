@@ -190,6 +190,34 @@ batch_fn(struct db *db, sqlite3_stmt *stmt, void *row_r, struct err *err)
 	return 0;
 }
 
+static int
+leave_out_landed(struct ledger *ledger, struct ledger_batch *batch, struct err *err)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		struct ledger_entry *entry = &batch->entries[i];
+		struct ledger_item *item;
+		size_t count;
+		bool landed;
+
+		if (ledger_items(ledger, batch->folder, entry->uid, entry->uid, 1, &item, &count,
+			    err) < 0)
+			return -1;
+		landed = count == 1 && item_on_target(item->state);
+		ledger_items_free(item, count);
+		if (!landed) {
+			struct ledger_entry swap = batch->entries[kept];
+			batch->entries[kept++] = *entry;
+			*entry = swap; /* all are freed in the end */
+		}
+	}
+	for (size_t i = kept; i < batch->count; i++)
+		free(batch->entries[i].keywords);
+	batch->count = kept;
+	return 0;
+}
+
 int
 ledger_doubts(struct ledger *ledger, uint64_t account, struct ledger_batch **batches_r,
 	size_t *count_r, struct err *err)
@@ -213,6 +241,8 @@ ledger_doubts(struct ledger *ledger, uint64_t account, struct ledger_batch **bat
 			db, stmt, batch_fn, sizeof(struct ledger_batch), &rows, &count, err);
 	}
 	ledger_return(ledger, &db);
+	for (size_t i = 0; ret == 0 && i < count; i++)
+		ret = leave_out_landed(ledger, &((struct ledger_batch *)rows)[i], err);
 	if (ret < 0) {
 		ledger_batches_free(rows, count);
 		return -1;
