@@ -392,6 +392,40 @@ each_item(void)
 	end(&f);
 }
 
+/* Rows without the end of their batch: the others are in doubt still. */
+static void
+answered_in_part(void)
+{
+	struct fixture f = { 0 };
+	struct ledger_entry entries[3];
+	struct ledger_batch batch = { .folder = 1,
+		.uidvalidity = 7,
+		.intended = 1700000000,
+		.entries = entries,
+		.count = 3 };
+	struct ledger_batch *list;
+	struct ledger_item rows[2];
+	uint64_t id, ticket = 0;
+	size_t count;
+
+	make_entries(entries);
+	begin(&f);
+	make_account(f.ledger, "ana");
+	make_folder(f.ledger, 1, "INBOX");
+	CHECK_OK(ledger_intend(f.ledger, &batch, &id, &ticket, &err));
+	rows[0] = make_item(entries[0].uid, ITEM_LANDED, 0);
+	rows[1] = make_item(entries[1].uid, ITEM_FAILED, 0);
+	ledger_items_put(f.ledger, 1, rows, 2);
+	reopen(&f);
+	CHECK_OK(ledger_doubts(f.ledger, 1, &list, &count, &err));
+	CHECK_INT(count, 1);
+	CHECK_INT(list[0].count, 2);
+	check_entry(&list[0].entries[0], &entries[1]);
+	check_entry(&list[0].entries[1], &entries[2]);
+	ledger_batches_free(list, count);
+	end(&f);
+}
+
 int
 main(void)
 {
@@ -400,6 +434,7 @@ main(void)
 	RUN(items_partly_there);
 	RUN(items_changed);
 	RUN(batches);
+	RUN(answered_in_part);
 	RUN(target_uids);
 	RUN(each_item);
 	return test_done();
